@@ -1,0 +1,3 @@
+//! The program `canopy-agent`; see the library `canopy_agent`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The program `canopy`; see the library `canopy_cli`.
+
+fn main() {}

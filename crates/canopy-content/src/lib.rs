@@ -1,0 +1,1 @@
+//! Content-addressed blobs and their transfer through the tree.

@@ -1,0 +1,3 @@
+//! The program `canopy-hub`; see the library `canopy_hub`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Authorities, join tokens, certificates, and who a peer is.

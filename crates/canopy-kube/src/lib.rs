@@ -1,0 +1,1 @@
+//! Apply, prune, watch and health on a Kubernetes cluster.

@@ -1,0 +1,1 @@
+//! The connection between a child and its parent over tonic.

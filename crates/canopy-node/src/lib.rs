@@ -1,0 +1,1 @@
+//! The driver that hub and agent share.

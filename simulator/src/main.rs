@@ -1,0 +1,3 @@
+//! The program `canopy-sim`; see the library `canopy_sim`.
+
+fn main() {}
