@@ -3,15 +3,34 @@
 //! Everything here is data with its rules of validity; nothing here decides, waits, reads a clock
 //! or knows how it is written to disk or wire. In reading order:
 //!
-//! - [`name`], [`path`], [`uid`]: what things are called and where they stand in the tree;
-//! - [`labels`]: labels and the selectors over them.
+//! - [`name`], [`path`], [`uid`], [`digest`], [`time`]: what things are called, where they stand in
+//!   the tree, and when;
+//! - [`labels`]: labels and the selectors over them;
+//! - [`object`]: what users write, with its metadata and home; its two specifications are
+//!   [`placement`] and [`workload`];
+//! - [`record`]: what a hub records about a child;
+//! - [`status`]: what is observed, and the counts into which it is folded.
 
+pub mod digest;
 pub mod labels;
 pub mod name;
+pub mod object;
 pub mod path;
+pub mod placement;
+pub mod record;
+pub mod status;
+pub mod time;
 pub mod uid;
+pub mod workload;
 
+pub use digest::Digest;
 pub use labels::{Labels, Requirement, Selector};
 pub use name::Name;
+pub use object::{Home, Incarnation, Kind, Metadata, Object, ObjectName, ResourceVersion, Spec};
 pub use path::Path;
+pub use placement::Placement;
+pub use record::{Claims, Record, Role};
+pub use status::{Condition, Counts, Fleet, Health, Report, Stamp, Summary, Sync};
+pub use time::{Now, Uptime, Wall};
 pub use uid::Uid;
+pub use workload::{Revision, Workload};

@@ -1,0 +1,141 @@
+//! What is observed: an agent's report on one workload, and the counts into which hubs fold them.
+
+use crate::{Digest, Home, Incarnation, ObjectName, Uid};
+
+/// Names one state of one row: the author's incarnation and the row's version in it. Compares for
+/// equality only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The author's incarnation.
+    pub incarnation: Incarnation,
+    /// The row's version.
+    pub version: u64,
+}
+
+/// Whether what runs is what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// The wanted revision is applied.
+    Synced,
+    /// It is not, or somebody changed it in the cluster.
+    OutOfSync,
+    /// Not known yet.
+    #[default]
+    Unknown,
+}
+
+/// How what runs is doing, in Argo's and kstatus' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// Everything is up.
+    Healthy,
+    /// On the way.
+    Progressing,
+    /// It failed, or stopped making progress.
+    Degraded,
+    /// Something that should be there is not.
+    Missing,
+    /// Not known yet.
+    #[default]
+    Unknown,
+}
+
+/// What an agent reports on one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The assignment that it obeys; none for work found in the cluster without one.
+    pub stamp: Option<Stamp>,
+    /// The workload's name, so that work whose object is lost can still be told.
+    pub name: ObjectName,
+    /// The workload's home, which decides about it.
+    pub home: Home,
+    /// The placements for which it runs here.
+    pub placements: Vec<Uid>,
+    /// Whether objects of it may exist in the cluster. False: it is gone.
+    pub holds: bool,
+    /// The revision applied last with success.
+    pub revision: Option<Digest>,
+    /// Whether that is what is wanted.
+    pub sync: Sync,
+    /// How it is doing.
+    pub health: Health,
+    /// Why, in a sentence; empty when all is well.
+    pub message: String,
+    /// The cluster refused the wanted revision.
+    pub refused: bool,
+}
+
+/// How many clusters are in which state, for one workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Selected to run it.
+    pub selected: u32,
+    /// Of these: the wanted revision is applied.
+    pub updated: u32,
+    /// Of these: healthy with the wanted revision.
+    pub healthy: u32,
+    /// Of the selected: degraded, or something is missing.
+    pub degraded: u32,
+    /// Of the selected: the cluster refused the wanted revision.
+    pub refused: u32,
+    /// No longer selected, and not yet reported gone.
+    pub removing: u32,
+}
+
+impl Counts {
+    /// Adds the counts of a disjoint part.
+    pub fn add(&mut self, other: &Counts) {
+        self.selected = self.selected.saturating_add(other.selected);
+        self.updated = self.updated.saturating_add(other.updated);
+        self.healthy = self.healthy.saturating_add(other.healthy);
+        self.degraded = self.degraded.saturating_add(other.degraded);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.removing = self.removing.saturating_add(other.removing);
+    }
+}
+
+/// What a hub reports upward on one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Of the generation that the counts speak about.
+    pub generation: u64,
+    /// Over all clusters below.
+    pub counts: Counts,
+    /// One message of a cluster where it does not go well, with its path; empty when all is well.
+    pub example: String,
+    /// The workload is being deleted and nothing below holds it any more.
+    pub gone: bool,
+}
+
+/// How many clusters stand below a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fleet {
+    /// Hubs below, at any depth.
+    pub hubs: u32,
+    /// Accepted clusters.
+    pub clusters: u32,
+    /// Of these: connected to their own hub.
+    pub connected: u32,
+}
+
+impl Fleet {
+    /// Adds the counts of a disjoint part.
+    pub fn add(&mut self, other: &Fleet) {
+        self.hubs = self.hubs.saturating_add(other.hubs);
+        self.clusters = self.clusters.saturating_add(other.clusters);
+        self.connected = self.connected.saturating_add(other.connected);
+    }
+}
+
+/// A condition in Kubernetes' form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What is observed, such as `Ready`.
+    pub kind: &'static str,
+    /// True, False, or none for Unknown.
+    pub status: Option<bool>,
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
