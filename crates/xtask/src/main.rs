@@ -1,3 +1,13 @@
-//! Project chores, run as `cargo xtask <chore>`.
+//! Project chores, run as `cargo xtask <chore>`; `cargo xtask help` lists them.
 
-fn main() {}
+mod chores;
+mod deps;
+mod process;
+mod test;
+mod tools;
+
+use clap::Parser as _;
+
+fn main() -> anyhow::Result<()> {
+    chores::Chore::parse().run()
+}

@@ -1,0 +1,31 @@
+//! The chores by name. Each one is a module of its own.
+
+use std::io::Write as _;
+
+use crate::tools::Tools;
+use crate::{deps, test, tools};
+
+/// Chores of the project.
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) enum Chore {
+    /// Run every check that a change must pass, in order; stop at the first that fails
+    Test,
+    /// Check which crates may depend on what
+    Deps,
+    /// Build the Kubernetes control plane of the end-to-end tests and print its folder
+    Tools,
+}
+
+impl Chore {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Test => test::run(),
+            Self::Deps => deps::check(),
+            Self::Tools => match tools::ensure()? {
+                Tools::Ready(folder) => Ok(writeln!(std::io::stdout(), "{}", folder.display())?),
+                Tools::Unavailable(why) => anyhow::bail!("{why}"),
+            },
+        }
+    }
+}
