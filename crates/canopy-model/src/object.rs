@@ -32,13 +32,29 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u128);
 
-/// The hub where an object was created, and the incarnation in which that hub accepted it.
+/// Drawn at random at each opening of a store. Compares for equality only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Boot(pub u128);
+
+/// A position in a node's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The node's incarnation.
+    pub incarnation: Incarnation,
+    /// Its boot in which the position was reached.
+    pub boot: Boot,
+    /// The commit.
+    pub version: u64,
+}
+
+/// The hub where an object was created, and when in that hub's history. So a hub that does not know
+/// an object can tell whether it deleted it, or was itself restored from before its creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     /// The hub's path; the object's scope is the subtree below it.
     pub path: Path,
-    /// The hub's incarnation at the time of creation (or adoption).
-    pub incarnation: Incarnation,
+    /// The commit of its creation, or adoption.
+    pub born: Cursor,
 }
 
 /// How an object is called inside its home.

@@ -45,14 +45,19 @@ pub enum Health {
 pub struct Report {
     /// The assignment that it obeys; none for work found in the cluster without one.
     pub stamp: Option<Stamp>,
+    /// What the cluster holds, or may hold, of it. None: it is gone.
+    pub work: Option<Work>,
+}
+
+/// One workload in one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
     /// The workload's name, so that work whose object is lost can still be told.
     pub name: ObjectName,
     /// The workload's home, which decides about it.
     pub home: Home,
     /// The placements for which it runs here.
     pub placements: Vec<Uid>,
-    /// Whether objects of it may exist in the cluster. False: it is gone.
-    pub holds: bool,
     /// The revision applied last with success.
     pub revision: Option<Digest>,
     /// Whether that is what is wanted.
@@ -83,6 +88,16 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Takes away the counts of a part that was added before.
+    pub fn subtract(&mut self, other: &Counts) {
+        self.selected = self.selected.saturating_sub(other.selected);
+        self.updated = self.updated.saturating_sub(other.updated);
+        self.healthy = self.healthy.saturating_sub(other.healthy);
+        self.degraded = self.degraded.saturating_sub(other.degraded);
+        self.refused = self.refused.saturating_sub(other.refused);
+        self.removing = self.removing.saturating_sub(other.removing);
+    }
+
     /// Adds the counts of a disjoint part.
     pub fn add(&mut self, other: &Counts) {
         self.selected = self.selected.saturating_add(other.selected);

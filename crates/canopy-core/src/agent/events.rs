@@ -1,0 +1,284 @@
+//! What the parent and the cluster tell an agent.
+
+use std::time::Duration;
+
+use canopy_model::{Boot, Digest, Now, Report, Sync, Uid, Work};
+
+use super::state::{Agent, Doing, Retry};
+use crate::durable::{Change, Held, Slot, Value};
+use crate::effect::{Alert, ClusterOrder, Effect};
+use crate::input::{ClusterEvent, Found};
+use crate::link::HEARTBEAT_EVERY;
+use crate::link::{EdgeId, Frame, Hello, History, Received, Resume, SessionId};
+use crate::row::{Assignment, Body, Key, RowKind};
+use crate::seam::Step;
+
+/// The wait after the first failure; it doubles with each further one.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+/// The longest wait between attempts.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+impl Agent {
+    pub(super) fn started(&mut self, now: Now, boot: Boot, step: &mut Step) {
+        if self.history.boot() == Boot(0) {
+            self.history = History::begin(boot);
+        } else {
+            self.history.reopen(boot);
+        }
+        self.sealed_version = self.history.version;
+        step.put(Change::Put(Slot::History, Value::History(self.history.clone())));
+        self.heartbeat_at = Some(now.uptime + HEARTBEAT_EVERY);
+        step.effect(Effect::Cluster(ClusterOrder::Survey));
+    }
+
+    pub(super) fn connected(&mut self, now: Now, session: SessionId, step: &mut Step) {
+        let record = self.parent.inbox.rows().find_map(|(_, row)| match &row.payload.body {
+            Body::Record(record) => Some(record.clone()),
+            _ => None,
+        });
+        self.parent.connect(now, session, &self.history, record, step);
+    }
+
+    pub(super) fn received(&mut self, now: Now, session: SessionId, frame: Frame, step: &mut Step) {
+        match self.parent.receive(now, session, frame, &self.history, step) {
+            Received::Nothing | Received::Heartbeat(_) => {}
+            Received::Hello(hello, resume) => self.greeted(&hello, resume, step),
+            Received::Rows(keys) | Received::Snapshot(keys) => {
+                for key in keys.iter().filter(|key| key.kind == RowKind::Assignment) {
+                    self.assigned(now, *key, step);
+                }
+            }
+        }
+    }
+
+    fn greeted(&mut self, _hello: &Hello, resume: Resume, step: &mut Step) {
+        match resume {
+            Resume::After(_) | Resume::Snapshot | Resume::LostHistory => {}
+            Resume::Restored if self.history.is_renewed() => {
+                self.parent.disconnect("the peer claims a position that this node never reached", step);
+            }
+            Resume::Restored => {
+                step.effect(Effect::Alert(Alert::Restored { peer: EdgeId::Parent }));
+                self.version();
+                self.history.renew();
+                self.parent.disconnect("this store was found to be an old copy", step);
+                step.effect(Effect::Cluster(ClusterOrder::Survey));
+            }
+        }
+    }
+
+    /// An assignment came, changed or was withdrawn.
+    fn assigned(&mut self, now: Now, key: Key, step: &mut Step) {
+        let row = self.parent.inbox.row(&key);
+        let withdrawn = row.is_none();
+        if row.is_some_and(|row| !row.orphaned) {
+            self.retries.remove(&key.uid);
+        }
+        if let Some(held) = self.held.get_mut(&key.uid)
+            && held.withdrawn != withdrawn
+        {
+            held.withdrawn = withdrawn;
+            step.put(Change::Put(Slot::Held(key.uid), Value::Held(held.clone())));
+        }
+        self.pursue(now, key.uid, step);
+    }
+
+    pub(super) fn cluster(&mut self, now: Now, event: ClusterEvent, step: &mut Step) {
+        match event {
+            ClusterEvent::Applied { uid, revision, attempt, error } => {
+                if self.finish(uid, Doing::Apply { attempt }) {
+                    self.applied(now, uid, revision, error, step);
+                }
+            }
+            ClusterEvent::Deleted { uid, attempt, error } => {
+                if self.finish(uid, Doing::Delete { attempt }) {
+                    self.deleted(now, uid, error, step);
+                }
+            }
+            ClusterEvent::Observed { uid, drifted, health, message } => {
+                let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) else {
+                    return;
+                };
+                if !work.refused {
+                    work.message = message;
+                }
+                work.health = health;
+                if drifted && !self.doing.contains_key(&uid) {
+                    work.sync = Sync::OutOfSync;
+                }
+                self.report_work(uid, work, step);
+                self.pursue(now, uid, step);
+            }
+            ClusterEvent::Surveyed(found) => self.found(now, found, step),
+            ClusterEvent::Claims(claims) => {
+                if self.claims != claims
+                    || self.parent.outbox.version(&Key::new(RowKind::Claims, Uid(0))).is_none()
+                {
+                    self.claims = claims;
+                    self.touch(Key::new(RowKind::Claims, Uid(0)), true, step);
+                }
+            }
+        }
+    }
+
+    /// Whether this was what is waited for; then it no longer is.
+    fn finish(&mut self, uid: Uid, doing: Doing) -> bool {
+        let awaited = self.doing.get(&uid) == Some(&doing);
+        if awaited {
+            self.doing.remove(&uid);
+        }
+        awaited
+    }
+
+    fn applied(&mut self, now: Now, uid: Uid, revision: Digest, error: Option<String>, step: &mut Step) {
+        let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) else { return };
+        work.refused = error.is_some();
+        match error {
+            None => {
+                self.retries.remove(&uid);
+                work.revision = Some(revision);
+                work.sync = Sync::Synced;
+                work.message.clear();
+            }
+            Some(error) => {
+                work.sync = Sync::OutOfSync;
+                work.message = error;
+                self.retry_later(now, uid);
+            }
+        }
+        self.report_work(uid, work, step);
+        self.pursue(now, uid, step);
+    }
+
+    fn deleted(&mut self, now: Now, uid: Uid, error: Option<String>, step: &mut Step) {
+        let Some(held) = self.held.get(&uid) else { return };
+        match error {
+            Some(error) => {
+                if let Some(mut work) = held.report.work.clone() {
+                    work.message = error;
+                    self.report_work(uid, work, step);
+                }
+                self.retry_later(now, uid);
+            }
+            None => {
+                self.retries.remove(&uid);
+                let report = Report { work: None, ..held.report.clone() };
+                self.report(uid, report, step);
+            }
+        }
+        self.pursue(now, uid, step);
+    }
+
+    /// What the cluster holds is the truth about what is applied; what is wanted is not.
+    fn found(&mut self, now: Now, found: Vec<Found>, step: &mut Step) {
+        let mut missing: Vec<Uid> = self.held.keys().copied().collect();
+        missing.retain(|uid| !found.iter().any(|found| found.uid == *uid) && !self.doing.contains_key(uid));
+        for uid in missing {
+            let Some(mut work) = self.held[&uid].report.work.clone() else { continue };
+            work.revision = None;
+            work.sync = Sync::OutOfSync;
+            self.report_work(uid, work, step);
+        }
+        for Found { uid, name, home, placements, revision } in found {
+            let old = self.held.get(&uid).map(|held| held.report.clone());
+            let mut report = old.unwrap_or(Report { stamp: None, work: None });
+            match &mut report.work {
+                Some(work) if work.revision == revision => {}
+                Some(work) => {
+                    work.revision = revision;
+                    work.sync = Sync::OutOfSync;
+                }
+                None => {
+                    let (health, message) = Default::default();
+                    let sync = Sync::Unknown;
+                    report.work = Some(Work {
+                        name,
+                        home,
+                        placements,
+                        revision,
+                        sync,
+                        health,
+                        message,
+                        refused: false,
+                    });
+                }
+            }
+            self.report(uid, report, step);
+        }
+        self.surveyed = Some(self.history.incarnation);
+        step.put(Change::Put(Slot::Surveyed, Value::Surveyed(self.history.incarnation)));
+        self.pursue_all(now, step);
+    }
+
+    pub(super) fn fetched(&mut self, now: Now, digest: Digest, error: Option<String>, step: &mut Step) {
+        let waiting: Vec<Uid> = self
+            .doing
+            .iter()
+            .filter(|(_, doing)| **doing == Doing::Fetch(digest))
+            .map(|(uid, _)| *uid)
+            .collect();
+        if error.is_none() {
+            self.blobs.insert(digest);
+        }
+        for uid in waiting {
+            self.doing.remove(&uid);
+            if let Some(error) = &error {
+                self.retry_later(now, uid);
+                if let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) {
+                    work.message = format!("waiting for content {digest}: {error}");
+                    self.report_work(uid, work, step);
+                }
+            }
+            self.pursue(now, uid, step);
+        }
+    }
+
+    pub(super) fn woken(&mut self, now: Now, step: &mut Step) {
+        if self.heartbeat_at.is_some_and(|at| at <= now.uptime) {
+            self.heartbeat_at = Some(now.uptime + HEARTBEAT_EVERY);
+            self.parent.heartbeat(&self.history, 0, step);
+        }
+        let due: Vec<Uid> =
+            self.retries.iter().filter(|(_, retry)| retry.at <= now.uptime).map(|(uid, _)| *uid).collect();
+        for uid in due {
+            self.pursue(now, uid, step);
+        }
+    }
+
+    fn retry_later(&mut self, now: Now, uid: Uid) {
+        let failures = self.retries.get(&uid).map_or(0, |retry| retry.failures);
+        let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
+        self.retries.insert(uid, Retry { at: now.uptime + wait, failures: failures + 1 });
+    }
+
+    pub(super) fn report_work(&mut self, uid: Uid, work: Work, step: &mut Step) {
+        let Some(held) = self.held.get(&uid) else { return };
+        let report = Report { work: Some(work), ..held.report.clone() };
+        self.report(uid, report, step);
+    }
+
+    /// Reports, if it is news.
+    pub(super) fn report(&mut self, uid: Uid, report: Report, step: &mut Step) {
+        let old = self.held.get(&uid);
+        if old.is_some_and(|held| held.report == report) {
+            return;
+        }
+        let withdrawn = old.is_some_and(|held| held.withdrawn);
+        let held = Held { report, withdrawn };
+        step.put(Change::Put(Slot::Held(uid), Value::Held(held.clone())));
+        self.held.insert(uid, held);
+        self.touch(Key::new(RowKind::Report, uid), true, step);
+    }
+
+    pub(super) fn touch(&mut self, key: Key, live: bool, step: &mut Step) {
+        let version = self.version();
+        self.parent.outbox.touch(&EdgeId::Parent, key, live, version, step);
+    }
+
+    pub(super) fn assignment(&self, uid: Uid) -> Option<&Assignment> {
+        match &self.parent.inbox.get(&Key::new(RowKind::Assignment, uid))?.body {
+            Body::Assignment(assignment) => Some(assignment),
+            _ => Some(&Assignment::Keep),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What an agent knows, and how it is loaded from disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canopy_model::{Boot, Claims, Digest, Incarnation, Path, Report, Uid, Uptime};
+
+use crate::durable::{Held, Slot, Value};
+use crate::link::{Edge, EdgeId, History};
+use crate::row::{Body, Key, Payload, RowKind};
+use crate::seam::Step;
+
+/// The machine of an agent.
+#[derive(Debug)]
+pub struct Agent {
+    pub(super) path: Path,
+    pub(super) history: History,
+    pub(super) sealed_version: u64,
+    pub(super) parent: Edge,
+    /// Work that is in the cluster, may be there, or was reported gone.
+    pub(super) held: BTreeMap<Uid, Held>,
+    /// The incarnation in which the cluster told what it holds.
+    pub(super) surveyed: Option<Incarnation>,
+    /// What was asked and is not answered.
+    pub(super) doing: BTreeMap<Uid, Doing>,
+    pub(super) attempts: u64,
+    pub(super) retries: BTreeMap<Uid, Retry>,
+    /// Blobs that are here.
+    pub(super) blobs: BTreeSet<Digest>,
+    pub(super) claims: Claims,
+    pub(super) heartbeat_at: Option<Uptime>,
+}
+
+/// What was asked of the cluster, or of the parent's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Apply { attempt: u64 },
+    Delete { attempt: u64 },
+    Fetch(Digest),
+}
+
+/// When to try again what failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    pub at: Uptime,
+    pub failures: u32,
+}
+
+impl Agent {
+    /// The agent of the cluster at `path` with what its store holds; an empty store is a new one's.
+    pub fn load(path: Path, slots: impl IntoIterator<Item = (Slot, Value)>) -> Self {
+        let mut agent = Self {
+            path,
+            history: History::begin(Boot(0)),
+            sealed_version: 0,
+            parent: Edge::new(EdgeId::Parent),
+            held: BTreeMap::new(),
+            surveyed: None,
+            doing: BTreeMap::new(),
+            attempts: 0,
+            retries: BTreeMap::new(),
+            blobs: BTreeSet::new(),
+            claims: Claims::new(),
+            heartbeat_at: None,
+        };
+        let mut rows = Vec::new();
+        for (slot, value) in slots {
+            match (slot, value) {
+                (Slot::History, Value::History(history)) => agent.history = history,
+                (Slot::Cursor(_), Value::Cursor(received)) => agent.parent.inbox.load_cursor(received),
+                (Slot::Received(_, generation, key), Value::Received(row)) => {
+                    rows.push((generation, key, row))
+                }
+                (Slot::Sent(_, key), Value::Sent(row)) => agent.parent.outbox.load_row(key, row),
+                (Slot::Floor(_), Value::Floor(floor)) => agent.parent.outbox.load_floor(floor),
+                (Slot::Held(uid), Value::Held(held)) => {
+                    agent.held.insert(uid, held);
+                }
+                (Slot::Surveyed, Value::Surveyed(incarnation)) => agent.surveyed = Some(incarnation),
+                (slot, value) => debug_assert!(false, "slot {slot:?} of an agent holds {value:?}"),
+            }
+        }
+        let mut leftovers = Step::default();
+        for (generation, key, row) in rows {
+            agent.parent.inbox.load_row(generation, key, row, &mut leftovers, &EdgeId::Parent);
+        }
+        agent
+    }
+
+    /// This cluster's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the agent reports, by workload.
+    pub fn reports(&self) -> impl Iterator<Item = (Uid, &Report)> {
+        self.held.iter().map(|(uid, held)| (*uid, &held.report))
+    }
+
+    /// The edge to its hub.
+    pub fn parent(&self) -> &Edge {
+        &self.parent
+    }
+
+    pub(super) fn version(&mut self) -> u64 {
+        if self.history.version == self.sealed_version {
+            self.history.version += 1;
+        }
+        self.history.version
+    }
+}
+
+/// The present value of a row for the parent.
+pub(super) fn value(held: &BTreeMap<Uid, Held>, claims: &Claims, key: &Key) -> Option<Payload> {
+    match key.kind {
+        RowKind::Claims => Some(Body::Claims(claims.clone()).into()),
+        _ => held.get(&key.uid).map(|held| Body::Report(held.report.clone()).into()),
+    }
+}

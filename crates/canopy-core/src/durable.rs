@@ -1,0 +1,143 @@
+//! What a node keeps on disk: slots, each holding one value.
+//!
+//! The shell writes [`Change`]s and hands all slots back when the node starts; it need not know
+//! what they mean.
+
+use std::sync::Arc;
+
+use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Uid, Uptime};
+
+use crate::command::Outcome;
+use crate::link::{EdgeId, History};
+use crate::row::{Key, Payload};
+
+/// One change to what is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The slot now holds this value.
+    Put(Slot, Value),
+    /// The slot is empty.
+    Delete(Slot),
+}
+
+/// Names one durable value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// This node's own history.
+    History,
+    /// An object that is at home here.
+    Object(Uid),
+    /// What this hub records about a child.
+    Child(Name),
+    /// Up to where a table was received.
+    Cursor(EdgeId),
+    /// A received row. Two generations of a table exist while a snapshot is coming in.
+    Received(EdgeId, Generation, Key),
+    /// When a row of a table to send changed last.
+    Sent(EdgeId, Key),
+    /// Below which version a table to send no longer knows what was removed.
+    Floor(EdgeId),
+    /// What an agent was told to do about a workload.
+    Assigned(Name, Uid),
+    /// What a child may select of a placement.
+    Share(Uid, Name),
+    /// The answer to a command, kept so that its repetition gets the same.
+    Answer(Uid),
+    /// An orphan that an administrator dropped.
+    Dropped(Uid),
+    /// Work that an agent has in its cluster.
+    Held(Uid),
+    /// The incarnation in which the agent has looked at what its cluster holds.
+    Surveyed,
+}
+
+/// The generation of a received table.
+pub type Generation = bool;
+
+/// What a slot holds.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant is the value of the slot of the same name")]
+pub enum Value {
+    History(History),
+    Object(Arc<Object>),
+    Child(Record),
+    Cursor(Received),
+    Received(ReceivedRow),
+    Sent(SentRow),
+    Floor(u64),
+    Assigned(Assigned),
+    Share(Share),
+    Answer(Answer),
+    Dropped,
+    Held(Held),
+    Surveyed(Incarnation),
+}
+
+/// Up to where a table was received, and which generation of its rows is current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The sender's position; its snapshot was complete.
+    pub cursor: Cursor,
+    /// This node's incarnation at that time.
+    pub into: Incarnation,
+    /// The current generation.
+    pub generation: Generation,
+}
+
+/// A received row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedRow {
+    /// Its version in the sender's table.
+    pub version: u64,
+    /// The sender's incarnation from which it was learned.
+    pub learned: Incarnation,
+    /// It was missing from the snapshot of another incarnation: kept and shown.
+    pub orphaned: bool,
+    /// Its value.
+    pub payload: Payload,
+}
+
+/// When a row to send changed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentRow {
+    /// The commit of its last change.
+    pub version: u64,
+    /// False: it was removed, and the receiver may not know yet.
+    pub live: bool,
+}
+
+/// What an agent was told to do about a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// Run it, or remove it.
+    pub run: bool,
+    /// For which placements.
+    pub placements: Vec<Uid>,
+}
+
+/// What a child may select of a placement with a number. For an agent both are 0 or 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    /// What it was granted last.
+    pub grant: u32,
+    /// What it may hold, by every grant that it may still follow.
+    pub ceiling: u32,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When it was given.
+    pub at: Uptime,
+}
+
+/// Work that an agent has, or may have, in its cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// What was reported last.
+    pub report: Report,
+    /// The parent withdrew the assignment: it is to be removed.
+    pub withdrawn: bool,
+}

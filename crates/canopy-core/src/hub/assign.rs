@@ -1,0 +1,179 @@
+//! Which of its own clusters run a workload: decided by the cluster's own hub, one pair at a time.
+
+use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
+
+use super::settle::Touched;
+use super::state::Hub;
+use crate::durable::{Assigned, Change, Slot, Value};
+use crate::row::{Body, Key, RowKind};
+use crate::seam::Step;
+
+impl Hub {
+    /// Decides about one workload on one own cluster; returns the placements for which it ran or
+    /// runs there, if that changed.
+    ///
+    /// A cluster without a record, or one that has not reported in this incarnation, keeps what it
+    /// has.
+    pub(super) fn assign(
+        &mut self,
+        uid: Uid,
+        name: &Name,
+        rewritten: bool,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Vec<Uid> {
+        if !self.may_decide(name) || (self.is_known(uid) && self.object(uid).is_none()) {
+            return Vec::new();
+        }
+        let wanted = self.selecting(uid, name);
+        let before = self.assigned.get(&(uid, name.clone())).map(|(assigned, _)| assigned.clone());
+        let next = match (&before, wanted.is_empty()) {
+            (_, false) => Some(Assigned { run: true, placements: wanted }),
+            (Some(old), true) if old.run => Some(Assigned { run: false, ..old.clone() }),
+            (Some(_), true) if self.is_gone(uid, name) => None,
+            (Some(old), true) => Some(old.clone()),
+            (None, true) => self.unassigned_work(uid, name, touched),
+        };
+        let changed = before != next;
+        let mut affected = Vec::new();
+        if changed {
+            let both = before.iter().chain(&next).flat_map(|assigned| &assigned.placements);
+            affected.extend(both.copied());
+        }
+        if changed || rewritten && next.as_ref().is_some_and(|assigned| assigned.run) {
+            let live = next.is_some();
+            self.set_assigned(uid, name, next, step);
+            if live || before.is_some() {
+                self.touch_child_row(name, Key::new(RowKind::Assignment, uid), live, step);
+            }
+        }
+        self.count(uid, name);
+        affected
+    }
+
+    pub(super) fn may_decide(&self, name: &Name) -> bool {
+        self.children.get(name).is_some_and(|child| {
+            child.record.as_ref().is_some_and(|record| record.role == Role::Agent)
+                && child.edge.inbox.is_heard(self.history.incarnation)
+        })
+    }
+
+    /// The placements of a workload that select a cluster.
+    fn selecting(&self, uid: Uid, name: &Name) -> Vec<Uid> {
+        let alive = self.object(uid).is_some_and(|object| object.metadata.deleted.is_none());
+        if !alive {
+            return Vec::new();
+        }
+        let placements = self.index.placements_of(uid).into_iter();
+        placements.filter(|placement| self.selects(*placement, name)).collect()
+    }
+
+    fn selects(&self, placement: Uid, name: &Name) -> bool {
+        match self.object(placement).and_then(|object| object.placement()) {
+            Some(spec) if spec.number_of_clusters.is_none() => self.is_feasible(placement, name),
+            Some(_) => self.shares.get(&(placement, name.clone())).is_some_and(|share| share.grant > 0),
+            // It exists in a form that cannot be read here: what it selected stays.
+            None if self.is_known(placement) => self.reported(placement, name),
+            None => false,
+        }
+    }
+
+    fn reported(&self, placement: Uid, name: &Name) -> bool {
+        self.assigned.iter().any(|((_, child), (assigned, _))| {
+            child == name && assigned.run && assigned.placements.contains(&placement)
+        })
+    }
+
+    /// Whether a placement may select this own cluster.
+    pub(super) fn is_feasible(&self, placement: Uid, name: &Name) -> bool {
+        let spec = self.object(placement).and_then(|object| object.placement());
+        let record = self.children.get(name).and_then(|child| child.record.as_ref());
+        match (spec, record) {
+            (Some(spec), Some(record)) => !record.leaving && spec.is_feasible(&record.labels),
+            _ => false,
+        }
+    }
+
+    /// Work that a cluster reports although nothing here assigned it.
+    fn unassigned_work(&self, uid: Uid, name: &Name, touched: &mut Touched) -> Option<Assigned> {
+        let work = self.report(uid, name)?.work.as_ref()?;
+        if self.is_known(uid) || self.is_verdict_deleted(uid, &work.home) {
+            return Some(Assigned { run: false, placements: work.placements.clone() });
+        }
+        touched.orphans.insert(uid);
+        None
+    }
+
+    /// What an own cluster last reported on a workload.
+    pub(super) fn report(&self, uid: Uid, name: &Name) -> Option<&Report> {
+        match &self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Report, uid))?.body {
+            Body::Report(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Whether the cluster has obeyed the present assignment and holds nothing of the workload.
+    fn is_gone(&self, uid: Uid, name: &Name) -> bool {
+        let Some(child) = self.children.get(name) else { return true };
+        let version = child.edge.outbox.version(&Key::new(RowKind::Assignment, uid));
+        let told = version.map(|version| Stamp { incarnation: self.history.incarnation, version });
+        self.report(uid, name).is_some_and(|report| report.work.is_none() && report.stamp == told)
+    }
+
+    pub(super) fn set_assigned(&mut self, uid: Uid, name: &Name, next: Option<Assigned>, step: &mut Step) {
+        let slot = Slot::Assigned(name.clone(), uid);
+        let pair = (uid, name.clone());
+        match next {
+            Some(assigned) => {
+                step.put(Change::Put(slot, Value::Assigned(assigned.clone())));
+                let counted = self.assigned.get(&pair).map(|(_, counted)| *counted).unwrap_or_default();
+                self.assigned.insert(pair, (assigned, counted));
+            }
+            None => {
+                step.put(Change::Delete(slot));
+                if let Some((_, counted)) = self.assigned.remove(&pair) {
+                    self.counts.entry(uid).or_default().subtract(&counted);
+                }
+            }
+        }
+    }
+
+    /// Brings the counts of a workload up to date with one cluster.
+    pub(super) fn count(&mut self, uid: Uid, name: &Name) {
+        let now = self.standing(uid, name);
+        let Some((_, counted)) = self.assigned.get_mut(&(uid, name.clone())) else { return };
+        let before = std::mem::replace(counted, now);
+        let counts = self.counts.entry(uid).or_default();
+        counts.subtract(&before);
+        counts.add(&now);
+    }
+
+    pub(super) fn recount(&mut self) {
+        let pairs: Vec<(Uid, Name)> = self.assigned.keys().cloned().collect();
+        for (uid, name) in pairs {
+            self.count(uid, &name);
+        }
+    }
+
+    /// One cluster's part of a workload's counts.
+    fn standing(&self, uid: Uid, name: &Name) -> Counts {
+        let mut counts = Counts::default();
+        let Some((assigned, _)) = self.assigned.get(&(uid, name.clone())) else { return counts };
+        if !assigned.run {
+            counts.removing = 1;
+            return counts;
+        }
+        counts.selected = 1;
+        let wanted =
+            self.object(uid).and_then(|object| object.workload()).map(|workload| workload.revision.digest);
+        let Some(work) = self.report(uid, name).and_then(|report| report.work.as_ref()) else {
+            return counts;
+        };
+        let updated = work.revision.is_some() && work.revision == wanted && work.sync == Sync::Synced;
+        counts.updated = u32::from(updated);
+        counts.healthy = u32::from(updated && work.health == Health::Healthy);
+        counts.degraded = u32::from(matches!(work.health, Health::Degraded | Health::Missing));
+        counts.refused = u32::from(work.refused);
+        counts
+    }
+}

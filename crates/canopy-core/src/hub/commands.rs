@@ -1,0 +1,363 @@
+//! Writes at this hub: objects that are at home here, and the records of its children.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use canopy_model::{
+    Boot, Cursor, Home, Kind, Labels, Metadata, Name, Now, Object, ObjectName, Record, ResourceVersion, Role,
+    Spec, Uid,
+};
+
+use super::settle::Touched;
+use super::state::Hub;
+use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Outcome, Refusal, Verb};
+use crate::durable::{Answer, Change, Slot, Value};
+use crate::effect::Effect;
+use crate::link::EdgeId;
+use crate::row::{Body, Key, RowKind};
+use crate::seam::Step;
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+impl Hub {
+    pub(super) fn command(&mut self, now: Now, command: Command, touched: &mut Touched, step: &mut Step) {
+        let Command { id, principal, verb } = command;
+        let outcome = match self.answers.get(&id) {
+            Some(answer) => answer.outcome.clone(),
+            None => {
+                let outcome =
+                    self.execute(now, &principal, verb, touched, step).unwrap_or_else(Outcome::Refused);
+                let answer = Answer { outcome: outcome.clone(), at: now.uptime };
+                step.put(Change::Put(Slot::Answer(id), Value::Answer(answer.clone())));
+                self.answers.insert(id, answer);
+                outcome
+            }
+        };
+        step.effect(Effect::Reply { id, outcome });
+    }
+
+    fn execute(
+        &mut self,
+        now: Now,
+        principal: &str,
+        verb: Verb,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        match verb {
+            Verb::Apply { name, labels, spec, uid, expected } => {
+                self.apply(now, principal, Draft { name, labels, spec, uid, expected }, touched, step)
+            }
+            Verb::Delete { kind, name, forget, expected } => {
+                self.delete(now, (kind, &name), forget, expected, touched, step)
+            }
+            Verb::Accept { name, record } => self.accept(&name, record, touched, step),
+            Verb::Label { name, changes, overwrite } => self.label(&name, changes, overwrite, touched, step),
+            Verb::Release { name, forget } => self.release_child(&name, forget, touched, step),
+            Verb::ForgetMissing => {
+                self.history.recovering = false;
+                self.grace_until = None;
+                step.put(self.history_change());
+                touched.everything = true;
+                Ok(Outcome::Done)
+            }
+            Verb::Drop(uid) => {
+                self.dropped.insert(uid);
+                step.put(Change::Put(Slot::Dropped(uid), Value::Dropped));
+                touched.everything = true;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        now: Now,
+        principal: &str,
+        draft: Draft,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        validate(&draft.spec)?;
+        let kind = draft.spec.kind();
+        let found = self.find(kind, &draft.name).cloned();
+        let object = match &found {
+            Some(old) => {
+                expect(draft.expected, old)?;
+                if old.metadata.deleted.is_some() {
+                    return Err(Refusal::Terminating(full_name(kind, &draft.name)));
+                }
+                if old.spec == draft.spec && old.metadata.labels == draft.labels {
+                    return Ok(Outcome::Unchanged(old.clone()));
+                }
+                let mut object = Object::clone(old);
+                object.metadata.generation += u64::from(object.spec != draft.spec);
+                object.metadata.labels = draft.labels;
+                principal.clone_into(&mut object.metadata.changed_by);
+                object.spec = draft.spec;
+                object
+            }
+            None => {
+                if self.objects.contains_key(&draft.uid) {
+                    return Err(Refusal::Invalid(format!("uid {} belongs to another object", draft.uid)));
+                }
+                self.create(now, principal, draft)
+            }
+        };
+        let object = self.store(object, touched, step);
+        Ok(if found.is_some() { Outcome::Configured(object) } else { Outcome::Created(object) })
+    }
+
+    fn create(&mut self, now: Now, principal: &str, draft: Draft) -> Object {
+        let boot: Boot = self.history.boot();
+        let born = Cursor { incarnation: self.history.incarnation, boot, version: self.version() };
+        let metadata = Metadata {
+            name: draft.name,
+            uid: draft.uid,
+            home: Home { path: self.path.clone(), born },
+            generation: 1,
+            resource_version: ResourceVersion(0),
+            labels: draft.labels,
+            created_by: principal.to_owned(),
+            changed_by: principal.to_owned(),
+            created: now.wall,
+            deleted: None,
+        };
+        Object { metadata, spec: draft.spec }
+    }
+
+    fn store(&mut self, mut object: Object, touched: &mut Touched, step: &mut Step) -> Arc<Object> {
+        object.metadata.resource_version = ResourceVersion(self.version());
+        let uid = object.metadata.uid;
+        let object = Arc::new(object);
+        step.put(Change::Put(Slot::Object(uid), Value::Object(object.clone())));
+        self.objects.insert(uid, object.clone());
+        for name in self.names(Role::Hub) {
+            self.touch_child_row(&name, Key::new(RowKind::Object, uid), true, step);
+        }
+        touched.object(uid);
+        object
+    }
+
+    fn delete(
+        &mut self,
+        now: Now,
+        (kind, name): (Kind, &ObjectName),
+        forget: bool,
+        expected: Option<ResourceVersion>,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        let Some(object) = self.find(kind, name).cloned() else {
+            return Err(self.not_found(kind, full_name(kind, name)));
+        };
+        expect(expected, &object)?;
+        let uid = object.metadata.uid;
+        if kind == Kind::Placement || forget {
+            let users = self.index.users(uid);
+            let agents = self.names(Role::Agent);
+            for workload in users.into_iter().chain([uid]) {
+                touched.pairs.extend(agents.iter().map(|name| (workload, name.clone())));
+            }
+            self.remove_object(uid, step);
+            touched.placements.insert(uid);
+            touched.folds.insert(uid);
+        } else if object.metadata.deleted.is_none() {
+            let mut object = Object::clone(&object);
+            object.metadata.deleted = Some(now.wall);
+            self.store(object, touched, step);
+        }
+        Ok(Outcome::Deleted)
+    }
+
+    fn accept(
+        &mut self,
+        name: &Name,
+        record: Record,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        check_labels(&record.labels)?;
+        let recorded = self.children.get(name).and_then(|child| child.record.clone());
+        match recorded {
+            Some(old) if old.uid != record.uid => {
+                Err(Refusal::OtherIdentity { name: name.clone(), recorded: old.uid, offered: record.uid })
+            }
+            Some(old) => Ok(Outcome::Recorded(old)),
+            None => {
+                self.set_record(name, record.clone(), touched, step);
+                Ok(Outcome::Recorded(record))
+            }
+        }
+    }
+
+    fn label(
+        &mut self,
+        name: &Name,
+        changes: BTreeMap<String, Option<String>>,
+        overwrite: bool,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        let mut record = self.record(name)?;
+        for (key, value) in changes {
+            let Some(value) = value else {
+                record.labels.remove(&key);
+                continue;
+            };
+            match record.labels.get(&key) {
+                Some(old) if *old != value && !overwrite => {
+                    return Err(Refusal::LabelExists { key, value: old.clone() });
+                }
+                _ => record.labels.insert(key, value),
+            };
+        }
+        check_labels(&record.labels)?;
+        self.change_record(name, record, touched, step)
+    }
+
+    fn change_record(
+        &mut self,
+        name: &Name,
+        record: Record,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        if self.record(name)? != record {
+            self.set_record(name, record.clone(), touched, step);
+        }
+        Ok(Outcome::Recorded(record))
+    }
+
+    fn record(&self, name: &Name) -> Result<Record> {
+        let record = self.children.get(name).and_then(|child| child.record.clone());
+        record.ok_or_else(|| self.not_found(Kind::Cluster, self.path.child(name).to_string()))
+    }
+
+    fn not_found(&self, kind: Kind, name: String) -> Refusal {
+        Refusal::NotFound { kind: kind.name(), name, home: self.path.clone() }
+    }
+
+    /// A cluster goes when nothing of ours is left on it; a hub only without clusters below.
+    fn release_child(
+        &mut self,
+        name: &Name,
+        forget: bool,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        let mut record = self.record(name)?;
+        if record.role == Role::Hub && !forget {
+            let child = self
+                .children
+                .get(name)
+                .and_then(|child| child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))));
+            if let Some(Body::Fleet(fleet)) = child.map(|row| &row.body)
+                && fleet.clusters > 0
+            {
+                return Err(Refusal::HasChildren { name: name.clone(), children: fleet.clusters });
+            }
+        }
+        record.leaving = true;
+        let role = record.role;
+        self.change_record(name, record, touched, step)?;
+        if forget || role == Role::Hub {
+            self.drop_child(name, touched, step);
+        }
+        Ok(Outcome::Deleted)
+    }
+
+    /// Drops the children that are leaving and hold nothing any more.
+    pub(super) fn drop_left(&mut self, touched: &mut Touched, step: &mut Step) {
+        let leaving =
+            |child: &super::state::Child| child.record.as_ref().is_some_and(|record| record.leaving);
+        let names: Vec<Name> =
+            self.children.iter().filter(|(_, child)| leaving(child)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let holds = self.assigned.keys().any(|(_, child)| *child == name)
+                || self.children[&name].edge.inbox.rows().any(|(_, row)| match &row.payload.body {
+                    Body::Report(report) => report.work.is_some(),
+                    _ => false,
+                });
+            if !holds && self.may_decide(&name) {
+                self.drop_child(&name, touched, step);
+            }
+        }
+    }
+
+    fn drop_child(&mut self, name: &Name, touched: &mut Touched, step: &mut Step) {
+        let workloads: Vec<Uid> =
+            self.assigned.keys().filter(|(_, child)| child == name).map(|(uid, _)| *uid).collect();
+        for uid in workloads {
+            self.set_assigned(uid, name, None, step);
+            touched.folds.insert(uid);
+        }
+        let placements: Vec<Uid> =
+            self.shares.keys().filter(|(_, child)| child == name).map(|(uid, _)| *uid).collect();
+        for uid in placements {
+            self.set_share(uid, name, Default::default(), step);
+        }
+        let Some(mut child) = self.children.remove(name) else { return };
+        let id = EdgeId::Child(name.clone());
+        child.edge.disconnect("this child was released", step);
+        child.edge.inbox.clear(&id, step);
+        child.edge.outbox.clear(&id, step);
+        step.put(Change::Delete(Slot::Child(name.clone())));
+        if let Some(record) = child.record {
+            step.effect(Effect::Revoke(record.uid));
+        }
+        touched.everything = true;
+    }
+
+    pub(super) fn forget_answers(&mut self, now: Now, step: &mut Step) {
+        let excess = self.answers.len().saturating_sub(ANSWERS_MAX);
+        let mut by_age: Vec<(canopy_model::Uptime, Uid)> =
+            self.answers.iter().map(|(id, answer)| (answer.at, *id)).collect();
+        by_age.sort_unstable();
+        for (at, (given, id)) in by_age.into_iter().enumerate() {
+            if at >= excess && now.uptime.since(given) < ANSWER_KEPT {
+                break;
+            }
+            self.answers.remove(&id);
+            step.put(Change::Delete(Slot::Answer(id)));
+        }
+    }
+}
+
+struct Draft {
+    name: ObjectName,
+    labels: Labels,
+    spec: Spec,
+    uid: Uid,
+    expected: Option<ResourceVersion>,
+}
+
+fn expect(expected: Option<ResourceVersion>, object: &Object) -> Result<()> {
+    let current = object.metadata.resource_version;
+    match expected {
+        Some(expected) if expected != current => {
+            Err(Refusal::Conflict { expected: expected.0, current: current.0 })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn validate(spec: &Spec) -> Result<()> {
+    let invalid = |error: &dyn std::error::Error| {
+        let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        Refusal::Invalid(format!("{error}{cause}"))
+    };
+    match spec {
+        Spec::Placement(placement) => placement.validate().map_err(|error| invalid(&error)),
+        Spec::Workload(workload) => workload.validate().map_err(|error| invalid(&error)),
+    }
+}
+
+fn check_labels(labels: &Labels) -> Result<()> {
+    let invalid = |error: canopy_model::labels::Error| Refusal::Invalid(error.to_string());
+    labels.iter().try_for_each(|(key, value)| canopy_model::labels::check(key, value).map_err(invalid))
+}
+
+fn full_name(kind: Kind, name: &ObjectName) -> String {
+    format!("{}/{}", kind.name().to_lowercase(), name.name)
+}

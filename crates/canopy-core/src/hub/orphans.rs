@@ -1,0 +1,131 @@
+//! Work and objects whose wish nobody here knows: kept, shown, and asked about at their home.
+//!
+//! The home answers *deleted* only if it can prove it: the object was born at a position of the
+//! home's own unbroken history. A home that was restored from before that cannot know; then an
+//! administrator says adopt (apply it again under its uid) or drop.
+
+use canopy_model::{Home, Name, Role, Uid};
+
+use super::settle::Touched;
+use super::state::Hub;
+use crate::link::{EdgeId, Resume};
+use crate::row::{Body, Key, Orphan, RowKind};
+use crate::seam::Step;
+
+impl Hub {
+    /// Whether the home of an object that is unknown here is known to have deleted it.
+    pub(super) fn is_verdict_deleted(&self, uid: Uid, home: &Home) -> bool {
+        if self.from_parent(RowKind::Verdict, uid).is_some() {
+            return true;
+        }
+        home.path == self.path
+            && (self.dropped.contains(&uid)
+                || matches!(self.history.resume(Some(home.born), 0), Resume::After(_)))
+    }
+
+    /// Whether an orphan proves that this hub is older than it thinks: it was born here, later.
+    pub(super) fn proves_restored(&self, home: &Home) -> bool {
+        home.path == self.path && self.history.resume(Some(home.born), 0) == Resume::Restored
+    }
+
+    /// An inherited object that its parent no longer knows goes when its home says so.
+    pub(super) fn follow_verdicts(&mut self, touched: &mut Touched, step: &mut Step) {
+        let uids: Vec<Uid> = match touched.everything {
+            true => self.orphans().into_iter().map(|(uid, _)| uid).collect(),
+            false => touched.orphans.iter().copied().collect(),
+        };
+        for uid in uids {
+            touched.orphans.insert(uid);
+            let key = Key::new(RowKind::Object, uid);
+            let Some(edge) = &self.parent else { continue };
+            let orphaned = edge.inbox.row(&key).is_some_and(|row| row.orphaned);
+            if self.from_parent(RowKind::Verdict, uid).is_none() {
+                continue;
+            }
+            if orphaned && let Some(mut edge) = self.take_edge(&EdgeId::Parent) {
+                edge.inbox.remove(&EdgeId::Parent, &key, step);
+                edge.inbox.remove(&EdgeId::Parent, &Key::new(RowKind::Grant, uid), step);
+                self.return_edge(edge);
+                for name in self.names(Role::Hub) {
+                    self.touch_child_row(&name, key, false, step);
+                }
+                touched.objects.insert(uid);
+            }
+            let holders = self.names(Role::Agent);
+            touched.pairs.extend(holders.into_iter().map(|name| (uid, name)));
+        }
+    }
+
+    /// Everything that is orphaned here or below.
+    pub fn orphans(&self) -> Vec<(Uid, Orphan)> {
+        let inherited = self.parent.iter().flat_map(|edge| edge.inbox.rows()).filter(|(_, row)| row.orphaned);
+        let mut uids: std::collections::BTreeSet<Uid> = inherited.map(|(key, _)| key.uid).collect();
+        for child in self.children.values() {
+            let doubtful = |(key, row): &(&Key, &crate::durable::ReceivedRow)| match &row.payload.body {
+                Body::Orphan(_) => true,
+                Body::Report(report) => report.work.is_some() && !self.is_known(key.uid),
+                _ => false,
+            };
+            uids.extend(child.edge.inbox.rows().filter(doubtful).map(|(key, _)| key.uid));
+        }
+        uids.into_iter().filter_map(|uid| Some((uid, self.orphan(uid)?))).collect()
+    }
+
+    /// What is known of an object of which the wish is unknown.
+    pub(super) fn orphan(&self, uid: Uid) -> Option<Orphan> {
+        if self.objects.contains_key(&uid) {
+            return None;
+        }
+        let row = self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Object, uid)));
+        match row.map(|row| (row.orphaned, &row.payload.body)) {
+            Some((true, Body::Object(object))) => {
+                let metadata = &object.metadata;
+                return Some(Orphan { name: metadata.name.clone(), home: metadata.home.clone() });
+            }
+            Some(_) => return None,
+            None => {}
+        }
+        self.children.iter().find_map(|(name, child)| {
+            if let Some(Body::Orphan(orphan)) =
+                child.edge.inbox.get(&Key::new(RowKind::Orphan, uid)).map(|row| &row.body)
+            {
+                return Some(orphan.clone());
+            }
+            let work = self.report(uid, name)?.work.as_ref()?;
+            let unassigned = !self.assigned.contains_key(&(uid, name.clone()));
+            unassigned.then(|| Orphan { name: work.name.clone(), home: work.home.clone() })
+        })
+    }
+
+    /// Asks upward about what is orphaned, and passes verdicts down to those who ask.
+    pub(super) fn tell_orphans(&mut self, touched: &Touched, step: &mut Step) {
+        for uid in &touched.orphans {
+            let orphan = self.orphan(*uid);
+            let deleted = match &orphan {
+                Some(orphan) => self.is_verdict_deleted(*uid, &orphan.home),
+                None => self.from_parent(RowKind::Verdict, *uid).is_some(),
+            };
+            let ask = orphan
+                .filter(|orphan| orphan.home.path != self.path && orphan.home.path.contains(&self.path));
+            self.tell(Key::new(RowKind::Orphan, *uid), ask.map(Body::Orphan), step);
+            let askers: Vec<(Name, bool)> = self.askers(*uid, deleted);
+            for (name, live) in askers {
+                self.touch_child_row(&name, Key::new(RowKind::Verdict, *uid), live, step);
+            }
+        }
+    }
+
+    /// The child hubs for which a verdict comes into view or leaves it.
+    fn askers(&self, uid: Uid, deleted: bool) -> Vec<(Name, bool)> {
+        let verdict = Key::new(RowKind::Verdict, uid);
+        let mut askers = Vec::new();
+        for (name, child) in &self.children {
+            let asks = child.edge.inbox.get(&Key::new(RowKind::Orphan, uid)).is_some();
+            let told = child.edge.outbox.version(&verdict).is_some();
+            if (asks && deleted) != told {
+                askers.push((name.clone(), asks && deleted));
+            }
+        }
+        askers
+    }
+}

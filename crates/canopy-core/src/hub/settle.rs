@@ -1,0 +1,135 @@
+//! Decides about what was touched, and about nothing else.
+//!
+//! An input names what it touches; the decision itself looks only at the present state, so that
+//! deciding twice changes nothing.
+
+use std::collections::BTreeSet;
+
+use canopy_model::{Name, Role, Uid};
+
+use super::state::Hub;
+use crate::link::EdgeId;
+use crate::seam::Step;
+
+/// Decisions free clusters, and freed clusters allow decisions: how often this goes round at most
+/// before the rest waits for the next input.
+const ROUNDS_MAX: usize = 16;
+
+/// What an input touches.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// All there is: after a start, a first report, a new incarnation.
+    pub everything: bool,
+    /// Objects that changed, came or went.
+    pub objects: BTreeSet<Uid>,
+    /// Placements of which shares or offers changed.
+    pub placements: BTreeSet<Uid>,
+    /// Children of which the record changed.
+    pub children: BTreeSet<Name>,
+    /// Workloads and the own clusters on which they changed.
+    pub pairs: BTreeSet<(Uid, Name)>,
+    /// Workloads of which something is to be told upward.
+    pub folds: BTreeSet<Uid>,
+    /// Uids that may be orphans, or may be no longer.
+    pub orphans: BTreeSet<Uid>,
+    /// Children came, went, connected or disconnected.
+    pub fleet: bool,
+}
+
+impl Touched {
+    pub(super) fn object(&mut self, uid: Uid) {
+        self.objects.insert(uid);
+        self.orphans.insert(uid);
+    }
+
+    pub(super) fn pair(&mut self, uid: Uid, name: &Name) {
+        self.pairs.insert((uid, name.clone()));
+    }
+
+    pub(super) fn connection(&mut self, id: &EdgeId) {
+        self.fleet |= matches!(id, EdgeId::Child(_));
+    }
+}
+
+impl Hub {
+    pub(super) fn settle(&mut self, mut touched: Touched, step: &mut Step) {
+        self.follow_verdicts(&mut touched, step);
+        for uid in &touched.objects {
+            let object = self.object(*uid).cloned();
+            self.index.update(*uid, object.as_deref());
+        }
+        let changed = touched.objects.clone();
+        if touched.everything {
+            touched.objects.extend(self.all_objects().map(|object| object.metadata.uid));
+            touched.children.extend(self.children.keys().cloned());
+            touched.pairs.extend(self.assigned.keys().cloned());
+            touched.fleet = true;
+            self.pending.extend(self.edge_ids());
+        }
+        let mut left = Touched::default();
+        if self.is_ready() {
+            self.decide(&mut touched, &changed, step);
+            self.drop_left(&mut left, step);
+        }
+        self.tell_orphans(&touched, step);
+        self.fold(&touched, step);
+        for uid in changed {
+            if !self.is_known(uid) {
+                self.index.forget(uid);
+            }
+        }
+        if left.everything {
+            self.settle(left, step);
+        }
+    }
+
+    fn decide(&mut self, touched: &mut Touched, changed: &BTreeSet<Uid>, step: &mut Step) {
+        self.expand(touched);
+        let mut placements = touched.placements.clone();
+        let mut pairs = touched.pairs.clone();
+        for _ in 0..ROUNDS_MAX {
+            for placement in std::mem::take(&mut placements) {
+                for name in self.share_out(placement, step) {
+                    let users = self.index.users(placement);
+                    pairs.extend(users.into_iter().map(|workload| (workload, name.clone())));
+                }
+            }
+            for (workload, name) in std::mem::take(&mut pairs) {
+                let affected = self.assign(workload, &name, changed.contains(&workload), touched, step);
+                placements.extend(affected.into_iter().filter(|uid| self.index.numbered().contains(uid)));
+                touched.folds.insert(workload);
+            }
+            touched.placements.extend(&placements);
+            if placements.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Objects, children and connections lead to placements with a number, and to pairs of a
+    /// workload and an own cluster.
+    fn expand(&self, touched: &mut Touched) {
+        let agents = self.names(Role::Agent);
+        if touched.fleet || !touched.children.is_empty() {
+            touched.placements.extend(self.index.numbered());
+        }
+        for uid in &touched.objects {
+            let workloads = match self.index.is_placement(*uid) {
+                true => {
+                    touched.placements.insert(*uid);
+                    self.index.users(*uid)
+                }
+                false => vec![*uid],
+            };
+            for workload in workloads {
+                touched.pairs.extend(agents.iter().map(|name| (workload, name.clone())));
+            }
+        }
+        let workloads = self.index.workloads();
+        for name in &touched.children {
+            touched.pairs.extend(workloads.iter().map(|workload| (*workload, name.clone())));
+            let reports = self.children.get(name).into_iter().flat_map(|child| child.edge.inbox.rows());
+            touched.pairs.extend(reports.map(|(key, _)| (key.uid, name.clone())));
+        }
+    }
+}

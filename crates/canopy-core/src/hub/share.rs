@@ -1,0 +1,262 @@
+//! How a number of clusters is split among the children, one placement at a time.
+//!
+//! *Held* is what was granted and is not yet reported gone. A share's ceiling is what the child may
+//! hold, by every grant that it may still follow; no grant makes the sum of the ceilings exceed the
+//! number. A decision stands while it is valid: feasible selected clusters stay, and only missing
+//! slots are filled, in the order of paths. A hub does the same inside its own grant, so it
+//! replaces an infeasible cluster by itself while its parent is away.
+
+use std::collections::BTreeSet;
+
+use canopy_model::{Name, Role, Stamp, Uid};
+
+use super::state::Hub;
+use crate::durable::{Change, Share, Slot, Value};
+use crate::row::{Body, Key, Offer, RowKind};
+use crate::seam::Step;
+
+impl Hub {
+    /// How many clusters of a placement may be selected below this hub.
+    pub(super) fn quota(&self, placement: Uid) -> u32 {
+        if let Some(object) = self.objects.get(&placement) {
+            return object.placement().and_then(|spec| spec.number_of_clusters).unwrap_or(0);
+        }
+        match self.from_parent(RowKind::Grant, placement) {
+            Some(Body::Grant(count)) => *count,
+            _ => 0,
+        }
+    }
+
+    /// Decides about a placement with a number; returns the own clusters of which the selection
+    /// changed.
+    pub(super) fn share_out(&mut self, placement: Uid, step: &mut Step) -> BTreeSet<Name> {
+        let mut changed = BTreeSet::new();
+        let numbered = self
+            .object(placement)
+            .and_then(|object| object.placement())
+            .is_some_and(|spec| spec.number_of_clusters.is_some());
+        if !numbered {
+            if !self.is_known(placement) {
+                self.drop_shares(placement, &mut changed, step);
+            }
+            return changed;
+        }
+        self.release(placement, &mut changed, step);
+        self.shed_surplus(placement, &mut changed, step);
+        self.fill(placement, &mut changed, step);
+        changed
+    }
+
+    /// A placement that is gone grants nothing.
+    fn drop_shares(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        for name in self.sharers(placement) {
+            if self
+                .children
+                .get(&name)
+                .is_some_and(|child| child.edge.inbox.is_heard(self.history.incarnation))
+            {
+                self.set_share(placement, &name, Share::default(), step);
+                changed.insert(name);
+            }
+        }
+    }
+
+    fn sharers(&self, placement: Uid) -> Vec<Name> {
+        self.shares
+            .range((placement, first_name())..)
+            .take_while(|((uid, _), _)| *uid == placement)
+            .map(|((_, name), _)| name.clone())
+            .collect()
+    }
+
+    /// Takes back what is of no use: infeasible own clusters, and grants that a hub cannot use.
+    fn release(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        for name in self.sharers(placement) {
+            let share = self.shares[&(placement, name.clone())];
+            let next = match self.role(&name) {
+                Some(Role::Agent) if self.may_decide(&name) => {
+                    let selected = share.grant > 0 && self.is_feasible(placement, &name);
+                    let ceiling = u32::from(selected || self.works_for(placement, &name));
+                    Share { grant: u32::from(selected), ceiling }
+                }
+                Some(Role::Hub) => match self.current_offer(placement, &name) {
+                    Some(offer) if offer.spare == 0 && offer.held < share.grant && !offer.unsure => {
+                        Share { grant: offer.held, ..share }
+                    }
+                    _ => share,
+                },
+                _ => share,
+            };
+            if next.grant != share.grant {
+                changed.insert(name.clone());
+            }
+            self.set_share(placement, &name, next, step);
+        }
+    }
+
+    /// A lowered number gives back the last paths first, unused grants before used ones.
+    fn shed_surplus(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        let quota = u64::from(self.quota(placement));
+        let sharers = self.sharers(placement);
+        let mut granted: u64 =
+            sharers.iter().map(|name| u64::from(self.shares[&(placement, name.clone())].grant)).sum();
+        for keep_used in [true, false] {
+            for name in sharers.iter().rev() {
+                let surplus = u32::try_from(granted.saturating_sub(quota)).unwrap_or(u32::MAX);
+                let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
+                let heard = self
+                    .children
+                    .get(name)
+                    .is_some_and(|child| child.edge.inbox.is_heard(self.history.incarnation));
+                let used = match self.current_offer(placement, name) {
+                    Some(offer) if keep_used => offer.held.min(share.grant),
+                    _ if keep_used => share.grant,
+                    _ => 0,
+                };
+                let give = surplus.min(share.grant - used);
+                if give > 0 && heard {
+                    granted -= u64::from(give);
+                    let mut next = Share { grant: share.grant - give, ..share };
+                    if self.role(name) == Some(Role::Agent) {
+                        next.ceiling = u32::from(self.works_for(placement, name));
+                    }
+                    self.set_share(placement, name, next, step);
+                    changed.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    /// Fills missing slots in the order of paths. A hub that lost its memory grows nothing: there
+    /// may be clusters that it does not know.
+    fn fill(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        if self.history.recovering {
+            return;
+        }
+        let mut free = self.free(placement);
+        let names: Vec<Name> = self.children.keys().cloned().collect();
+        for name in names {
+            if free == 0 {
+                return;
+            }
+            let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
+            let take = free.min(self.spare_of(placement, &name));
+            if take == 0 {
+                continue;
+            }
+            let grant = share.grant + take;
+            let ceiling = share.ceiling.max(grant);
+            free -= ceiling - share.ceiling;
+            self.set_share(placement, &name, Share { grant, ceiling }, step);
+            changed.insert(name);
+        }
+    }
+
+    /// Slots that nobody holds or may hold.
+    fn free(&self, placement: Uid) -> u32 {
+        self.quota(placement).saturating_sub(self.held(placement))
+    }
+
+    /// What the children may hold of a placement.
+    pub(super) fn held(&self, placement: Uid) -> u32 {
+        let shares =
+            self.shares.range((placement, first_name())..).take_while(|((uid, _), _)| *uid == placement);
+        shares.fold(0, |sum, (_, share)| sum.saturating_add(share.ceiling))
+    }
+
+    /// How many more clusters of a placement could be selected at a child now.
+    fn spare_of(&self, placement: Uid, name: &Name) -> u32 {
+        let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
+        let connected = self.children.get(name).is_some_and(|child| child.edge.is_connected());
+        match self.role(name) {
+            Some(Role::Agent) if connected && self.may_decide(name) => {
+                u32::from(share.grant == 0 && self.is_feasible(placement, name))
+            }
+            Some(Role::Hub) if connected => self
+                .current_offer(placement, name)
+                .filter(|offer| !offer.unsure)
+                .map_or(0, |offer| offer.spare),
+            _ => 0,
+        }
+    }
+
+    /// The sum of what more could be selected below, at most `most`.
+    pub(super) fn spare(&self, placement: Uid, most: u32) -> u32 {
+        if self.history.recovering || !self.is_ready() {
+            return 0;
+        }
+        let mut spare: u32 = 0;
+        for name in self.children.keys() {
+            spare = spare.saturating_add(self.spare_of(placement, name));
+            if spare >= most {
+                return most;
+            }
+        }
+        spare
+    }
+
+    /// A child hub's offer, if it has seen its present grant.
+    fn current_offer(&self, placement: Uid, name: &Name) -> Option<&Offer> {
+        let child = self.children.get(name)?;
+        let Some(Body::Offer(offer)) =
+            child.edge.inbox.get(&Key::new(RowKind::Offer, placement)).map(|row| &row.body)
+        else {
+            return None;
+        };
+        let version = child.edge.outbox.version(&Key::new(RowKind::Grant, placement));
+        let told = version.map(|version| Stamp { incarnation: self.history.incarnation, version });
+        (offer.stamp == told).then_some(offer)
+    }
+
+    /// A child hub told what it holds: its ceiling follows once it has seen the present grant.
+    pub(super) fn offered(&mut self, placement: Uid, name: &Name, step: &mut Step) {
+        let Some(share) = self.shares.get(&(placement, name.clone())).copied() else { return };
+        let current =
+            self.current_offer(placement, name).filter(|offer| !offer.unsure).map(|offer| offer.held);
+        let ceiling = match current {
+            Some(held) => share.grant.max(held),
+            None => share.ceiling,
+        };
+        self.set_share(placement, name, Share { ceiling, ..share }, step);
+    }
+
+    /// Whether an own cluster runs work for a placement, or is still removing it.
+    fn works_for(&self, placement: Uid, name: &Name) -> bool {
+        self.assigned_to(name).any(|assigned| assigned.placements.contains(&placement))
+    }
+
+    fn assigned_to<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a crate::durable::Assigned> {
+        let child = self.children.get(name);
+        let rows = child.into_iter().flat_map(|child| child.edge.outbox.live());
+        let workloads = rows.filter(|key| key.kind == RowKind::Assignment).map(|key| key.uid);
+        workloads.filter_map(|uid| self.assigned.get(&(uid, name.clone())).map(|(assigned, _)| assigned))
+    }
+
+    fn role(&self, name: &Name) -> Option<Role> {
+        self.children.get(name)?.record.as_ref().map(|record| record.role)
+    }
+
+    pub(super) fn set_share(&mut self, placement: Uid, name: &Name, share: Share, step: &mut Step) {
+        let pair = (placement, name.clone());
+        if self.shares.get(&pair).copied().unwrap_or_default() == share {
+            return;
+        }
+        let before = self.shares.get(&pair).copied().unwrap_or_default();
+        let slot = Slot::Share(placement, name.clone());
+        let kept = share != Share::default();
+        if kept {
+            step.put(Change::Put(slot, Value::Share(share)));
+            self.shares.insert(pair, share);
+        } else {
+            step.put(Change::Delete(slot));
+            self.shares.remove(&pair);
+        }
+        if self.role(name) == Some(Role::Hub) && (before.grant != share.grant || !kept) {
+            self.touch_child_row(name, Key::new(RowKind::Grant, placement), kept, step);
+        }
+    }
+}
+
+fn first_name() -> Name {
+    "0".parse().expect("a valid name, and the first in order")
+}

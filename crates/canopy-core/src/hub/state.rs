@@ -1,0 +1,250 @@
+//! What a hub knows, and how it is loaded from disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use canopy_model::{
+    Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Record, Role, Uid, Uptime,
+};
+
+use crate::durable::{Answer, Assigned, Share, Slot, Value};
+use crate::link::{Edge, EdgeId, History};
+use crate::row::{Body, Key, RowKind};
+use crate::seam::Step;
+
+use super::index::Index;
+
+/// The machine of a hub.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) path: Path,
+    pub(super) history: History,
+    pub(super) sealed_version: u64,
+    pub(super) parent: Option<Edge>,
+    pub(super) children: BTreeMap<Name, Child>,
+    /// Objects at home here.
+    pub(super) objects: BTreeMap<Uid, Arc<Object>>,
+    /// Orphans whose home is here and that an administrator dropped.
+    pub(super) dropped: BTreeSet<Uid>,
+    /// What own clusters were told, with the part of each in `counts`.
+    pub(super) assigned: BTreeMap<(Uid, Name), (Assigned, Counts)>,
+    pub(super) index: Index,
+    pub(super) shares: BTreeMap<(Uid, Name), Share>,
+    pub(super) answers: BTreeMap<Uid, Answer>,
+    /// Rows to the parent, as they were told last.
+    pub(super) told: BTreeMap<Key, Body>,
+    /// Over the own clusters, by workload; follows from `assigned` and the reports.
+    pub(super) counts: BTreeMap<Uid, Counts>,
+    /// Edges on which there may be something to send.
+    pub(super) pending: BTreeSet<EdgeId>,
+    pub(super) heartbeat_at: Option<Uptime>,
+    pub(super) grace_until: Option<Uptime>,
+    pub(super) started: Option<Uptime>,
+}
+
+/// A neighbour below.
+#[derive(Debug)]
+pub struct Child {
+    /// What this hub records about it; none for one that is connected and was never accepted.
+    pub record: Option<Record>,
+    /// The tables with it.
+    pub edge: Edge,
+}
+
+impl Hub {
+    /// The hub at `path` with what its store holds; an empty store is a new hub's.
+    pub fn load(path: Path, slots: impl IntoIterator<Item = (Slot, Value)>) -> Self {
+        let parent = (!path.is_root()).then(|| Edge::new(EdgeId::Parent));
+        let mut hub = Self {
+            path,
+            history: History::begin(Boot(0)),
+            sealed_version: 0,
+            parent,
+            children: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            assigned: BTreeMap::new(),
+            index: Index::default(),
+            shares: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            told: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            heartbeat_at: None,
+            grace_until: None,
+            started: None,
+        };
+        let mut later = Vec::new();
+        for (slot, value) in slots {
+            hub.load_slot(slot, value, &mut later);
+        }
+        let mut leftovers = Step::default();
+        for (edge, generation, key, row) in later {
+            hub.edge_mut(&edge).inbox.load_row(generation, key, row, &mut leftovers, &edge);
+        }
+        hub
+    }
+
+    fn load_slot(
+        &mut self,
+        slot: Slot,
+        value: Value,
+        rows: &mut Vec<(EdgeId, bool, Key, crate::durable::ReceivedRow)>,
+    ) {
+        match (slot, value) {
+            (Slot::History, Value::History(history)) => self.history = history,
+            (Slot::Object(uid), Value::Object(object)) => {
+                self.objects.insert(uid, object);
+            }
+            (Slot::Child(name), Value::Child(record)) => self.child_mut(&name).record = Some(record),
+            (Slot::Cursor(edge), Value::Cursor(received)) => self.edge_mut(&edge).inbox.load_cursor(received),
+            (Slot::Received(edge, generation, key), Value::Received(row)) => {
+                rows.push((edge, generation, key, row))
+            }
+            (Slot::Sent(edge, key), Value::Sent(row)) => self.edge_mut(&edge).outbox.load_row(key, row),
+            (Slot::Floor(edge), Value::Floor(floor)) => self.edge_mut(&edge).outbox.load_floor(floor),
+            (Slot::Assigned(name, uid), Value::Assigned(assigned)) => {
+                self.assigned.insert((uid, name), (assigned, Counts::default()));
+            }
+            (Slot::Share(uid, name), Value::Share(share)) => {
+                self.shares.insert((uid, name), share);
+            }
+            (Slot::Answer(id), Value::Answer(answer)) => {
+                self.answers.insert(id, answer);
+            }
+            (Slot::Dropped(uid), Value::Dropped) => {
+                self.dropped.insert(uid);
+            }
+            (slot, value) => debug_assert!(false, "slot {slot:?} of a hub holds {value:?}"),
+        }
+    }
+
+    /// This hub's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// This hub's present incarnation.
+    pub fn incarnation(&self) -> Incarnation {
+        self.history.incarnation
+    }
+
+    /// Whether clusters may be missing because this hub lost its memory.
+    pub fn is_recovering(&self) -> bool {
+        self.history.recovering
+    }
+
+    /// The children by name.
+    pub fn children(&self) -> &BTreeMap<Name, Child> {
+        &self.children
+    }
+
+    /// The edge to the parent; none at the root.
+    pub fn parent(&self) -> Option<&Edge> {
+        self.parent.as_ref()
+    }
+
+    /// The objects that are at home here.
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// Whether the hub may decide: it knows its parent's wishes in its present incarnation, and has
+    /// heard its children or waited for them long enough.
+    pub fn is_ready(&self) -> bool {
+        let wishes_known =
+            self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
+        self.started.is_some() && wishes_known && self.grace_until.is_none()
+    }
+
+    /// Whether every recorded child has reported in the present incarnation.
+    pub(super) fn children_heard(&self) -> bool {
+        let heard = |child: &Child| child.edge.inbox.is_heard(self.history.incarnation);
+        self.children.values().all(|child| child.record.is_none() || heard(child))
+    }
+
+    /// The next commit's version, the same for everything in one step.
+    pub(super) fn version(&mut self) -> u64 {
+        if self.history.version == self.sealed_version {
+            self.history.version += 1;
+        }
+        self.history.version
+    }
+
+    pub(super) fn child_mut(&mut self, name: &Name) -> &mut Child {
+        let fresh = || Child { record: None, edge: Edge::new(EdgeId::Child(name.clone())) };
+        self.children.entry(name.clone()).or_insert_with(fresh)
+    }
+
+    fn edge_mut(&mut self, id: &EdgeId) -> &mut Edge {
+        match id {
+            EdgeId::Parent => self.parent.as_mut().expect("only a hub below another stores rows of a parent"),
+            EdgeId::Child(name) => &mut self.child_mut(name).edge,
+        }
+    }
+
+    pub(super) fn edge(&self, id: &EdgeId) -> Option<&Edge> {
+        match id {
+            EdgeId::Parent => self.parent.as_ref(),
+            EdgeId::Child(name) => self.children.get(name).map(|child| &child.edge),
+        }
+    }
+
+    /// Takes an edge out, so that it can be worked on beside the rest; see [`Hub::return_edge`].
+    pub(super) fn take_edge(&mut self, id: &EdgeId) -> Option<Edge> {
+        let place = match id {
+            EdgeId::Parent => self.parent.as_mut(),
+            EdgeId::Child(name) => self.children.get_mut(name).map(|child| &mut child.edge),
+        }?;
+        Some(std::mem::replace(place, Edge::new(id.clone())))
+    }
+
+    pub(super) fn return_edge(&mut self, edge: Edge) {
+        let id = edge.id.clone();
+        *self.edge_mut(&id) = edge;
+    }
+
+    /// The names of the children with this role that are recorded.
+    pub(super) fn names(&self, role: Role) -> Vec<Name> {
+        let fits = |child: &Child| child.record.as_ref().is_some_and(|record| record.role == role);
+        self.children.iter().filter(|(_, child)| fits(child)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A row that the parent sent.
+    pub(super) fn from_parent(&self, kind: RowKind, uid: Uid) -> Option<&Body> {
+        self.parent.as_ref()?.inbox.get(&Key::new(kind, uid)).map(|payload| &payload.body)
+    }
+
+    /// An object that applies here: at home here or above.
+    pub fn object(&self, uid: Uid) -> Option<&Arc<Object>> {
+        if let Some(object) = self.objects.get(&uid) {
+            return Some(object);
+        }
+        match self.from_parent(RowKind::Object, uid) {
+            Some(Body::Object(object)) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Whether there is an object of this uid, be it in a form that cannot be read here.
+    pub(super) fn is_known(&self, uid: Uid) -> bool {
+        self.objects.contains_key(&uid) || self.from_parent(RowKind::Object, uid).is_some()
+    }
+
+    /// All objects that apply here.
+    pub fn all_objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let inherited =
+            self.parent.iter().flat_map(|edge| edge.inbox.rows()).filter_map(|(_, row)| {
+                match &row.payload.body {
+                    Body::Object(object) => Some(object),
+                    _ => None,
+                }
+            });
+        self.objects.values().chain(inherited)
+    }
+
+    /// The object of this name that is at home here.
+    pub fn find(&self, kind: Kind, name: &ObjectName) -> Option<&Arc<Object>> {
+        self.objects.get(&self.index.find(kind, &self.path, name)?)
+    }
+}

@@ -1,0 +1,392 @@
+//! Both tables of one neighbour, and the session that carries them.
+//!
+//! The life of a session: both ends send [`Hello`]; each then sends its table, one batch at a time,
+//! the next after the acknowledgement of the last. The owner opens the gate when the table may be
+//! sent at all, and supplies the values.
+
+use std::fmt;
+
+use canopy_model::{Boot, Cursor, Incarnation, Name, Now, Record, Uptime};
+
+use super::frame::{BATCH_BYTES_MAX, Frame, Hello, Message, Row, SessionId};
+use super::history::{History, Resume};
+use super::inbox::{Inbox, Missing};
+use super::outbox::Outbox;
+use crate::effect::Effect;
+use crate::row::{Key, Payload};
+use crate::seam::Step;
+
+/// The most rows that a sender may leave incomplete, in rows: a bound for the receiver's memory.
+const PARTIAL_ROWS_MAX: usize = 65_536;
+
+/// Names a neighbour.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EdgeId {
+    /// The hub above.
+    Parent,
+    /// The child of this name.
+    Child(Name),
+}
+
+impl fmt::Display for EdgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parent => f.write_str("the parent"),
+            Self::Child(name) => write!(f, "child {name}"),
+        }
+    }
+}
+
+/// What a received frame means to the owner of the edge.
+#[derive(Debug)]
+pub enum Received {
+    /// Nothing, or nothing yet.
+    Nothing,
+    /// The peer has greeted; the table that is to be sent goes on so.
+    Hello(Hello, Resume),
+    /// These rows changed.
+    Rows(Vec<Key>),
+    /// A snapshot was completed; these rows changed.
+    Snapshot(Vec<Key>),
+    /// The age of the stalest state below the peer, in milliseconds.
+    Heartbeat(u64),
+}
+
+/// Both tables of one neighbour.
+#[derive(Debug)]
+pub struct Edge {
+    /// Which neighbour.
+    pub id: EdgeId,
+    /// What it tells.
+    pub inbox: Inbox,
+    /// What it is told.
+    pub outbox: Outbox,
+    session: Option<Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    next_out: u64,
+    next_in: u64,
+    peer: Option<(Boot, Incarnation)>,
+    sending: Sending,
+    in_flight: Option<InFlight>,
+    partial: Vec<Row>,
+    stalest_ms: u64,
+    heard: Uptime,
+}
+
+/// Where the sender stands.
+#[derive(Debug, Clone, Copy)]
+enum Sending {
+    AwaitHello,
+    Snapshot { version: u64, after: Option<Key>, count: u64, begun: bool },
+    Live { sent: u64, partial: Option<Key> },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    seq: u64,
+    through: Option<u64>,
+}
+
+impl Edge {
+    pub(crate) fn new(id: EdgeId) -> Self {
+        let missing = if id == EdgeId::Parent { Missing::Orphan } else { Missing::Drop };
+        Self { id, inbox: Inbox::new(missing), outbox: Outbox::default(), session: None }
+    }
+
+    /// Whether a connection is open.
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// When the peer was heard last on the present connection, and the age that it told of the
+    /// stalest state below it, in milliseconds.
+    pub fn freshness(&self) -> Option<(Uptime, u64)> {
+        self.session.as_ref().map(|session| (session.heard, session.stalest_ms))
+    }
+
+    /// A connection is open: greets.
+    pub(crate) fn connect(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        history: &History,
+        record: Option<Record>,
+        step: &mut Step,
+    ) {
+        self.disconnect("replaced by a newer connection", step);
+        let hello = Hello {
+            boot: history.boot(),
+            incarnation: history.incarnation,
+            cursor: self.inbox.cursor(history.incarnation),
+            wall: now.wall,
+            record,
+        };
+        self.session = Some(Session {
+            id,
+            next_out: 0,
+            next_in: 0,
+            peer: None,
+            sending: Sending::AwaitHello,
+            in_flight: None,
+            partial: Vec::new(),
+            stalest_ms: 0,
+            heard: now.uptime,
+        });
+        self.send(Message::Hello(hello), step);
+    }
+
+    /// The connection has ended by itself. False: it was not the present one.
+    pub(crate) fn ended(&mut self, id: SessionId, step: &mut Step) -> bool {
+        let present = self.session.as_ref().is_some_and(|session| session.id == id);
+        if present {
+            self.session = None;
+            self.inbox.abandon(&self.id, step);
+        }
+        present
+    }
+
+    /// Ends the connection.
+    pub(crate) fn disconnect(&mut self, reason: &'static str, step: &mut Step) {
+        if let Some(session) = self.session.take() {
+            step.effect(Effect::Disconnect { edge: self.id.clone(), session: session.id, reason });
+            self.inbox.abandon(&self.id, step);
+        }
+    }
+
+    fn send(&mut self, message: Message, step: &mut Step) -> u64 {
+        let session = self.session.as_mut().expect("only called within a session");
+        let seq = session.next_out;
+        session.next_out += 1;
+        let frame = Frame { seq, message };
+        step.effect(Effect::Send { edge: self.id.clone(), session: session.id, frame });
+        seq
+    }
+
+    /// Takes in one frame.
+    pub(crate) fn receive(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        frame: Frame,
+        history: &History,
+        step: &mut Step,
+    ) -> Received {
+        let Some(session) = self.session.as_mut().filter(|session| session.id == id) else {
+            return Received::Nothing;
+        };
+        if frame.seq < session.next_in {
+            return Received::Nothing;
+        }
+        if frame.seq > session.next_in {
+            self.disconnect("a frame is missing", step);
+            return Received::Nothing;
+        }
+        session.next_in += 1;
+        session.heard = now.uptime;
+        let peer = session.peer;
+        match (frame.message, peer) {
+            (Message::Hello(hello), None) => self.greeted(hello, history),
+            (Message::Begin { version }, Some(_)) => {
+                self.inbox.begin(&self.id, version, step);
+                Received::Nothing
+            }
+            (Message::Rows { rows, through }, Some(peer)) => {
+                self.rows(frame.seq, rows, through, peer, history, step)
+            }
+            (Message::End { count }, Some((boot, incarnation))) => {
+                let position = (incarnation, boot, history.incarnation);
+                let Some(changed) = self.inbox.end(&self.id, position, count, step) else {
+                    self.disconnect("a snapshot is incomplete", step);
+                    return Received::Nothing;
+                };
+                self.send(Message::Ack { seq: frame.seq }, step);
+                Received::Snapshot(changed)
+            }
+            (Message::Ack { seq }, Some(_)) => {
+                self.acknowledged(seq, step);
+                Received::Nothing
+            }
+            (Message::Heartbeat { sent, stalest_ms }, Some((boot, incarnation))) => {
+                let current =
+                    self.inbox.cursor(history.incarnation).is_some_and(|c| c.incarnation == incarnation);
+                if let (Some(sent), true) = (sent, current) {
+                    self.inbox.note_sent(boot, sent);
+                }
+                if let Some(session) = &mut self.session {
+                    session.stalest_ms = stalest_ms;
+                }
+                Received::Heartbeat(stalest_ms)
+            }
+            (Message::Hello(_), Some(_)) | (_, None) => {
+                self.disconnect("the first frame of a session, and only that, is a hello", step);
+                Received::Nothing
+            }
+        }
+    }
+
+    fn greeted(&mut self, hello: Hello, history: &History) -> Received {
+        let resume = history.resume(hello.cursor, self.outbox.floor());
+        let session = self.session.as_mut().expect("checked by the caller");
+        session.peer = Some((hello.boot, hello.incarnation));
+        session.sending = match resume {
+            Resume::After(version) => Sending::Live { sent: version, partial: None },
+            Resume::Snapshot | Resume::LostHistory | Resume::Restored => {
+                Sending::Snapshot { version: 0, after: None, count: 0, begun: false }
+            }
+        };
+        Received::Hello(hello, resume)
+    }
+
+    fn rows(
+        &mut self,
+        seq: u64,
+        mut rows: Vec<Row>,
+        through: Option<u64>,
+        (boot, incarnation): (Boot, Incarnation),
+        history: &History,
+        step: &mut Step,
+    ) -> Received {
+        if self.inbox.is_staging() {
+            self.inbox.stage(&self.id, incarnation, rows, step);
+            self.send(Message::Ack { seq }, step);
+            return Received::Nothing;
+        }
+        let position: Option<Cursor> = self.inbox.cursor(history.incarnation);
+        let session = self.session.as_mut().expect("checked by the caller");
+        if position.is_none_or(|cursor| cursor.incarnation != incarnation)
+            || session.partial.len() + rows.len() > PARTIAL_ROWS_MAX
+        {
+            self.disconnect("changes arrived that do not follow from anything known here", step);
+            return Received::Nothing;
+        }
+        session.partial.append(&mut rows);
+        let changed = through.map(|through| {
+            let rows = std::mem::take(&mut session.partial);
+            self.inbox.apply(&self.id, boot, rows, through, step)
+        });
+        self.send(Message::Ack { seq }, step);
+        changed.map_or(Received::Nothing, Received::Rows)
+    }
+
+    fn acknowledged(&mut self, seq: u64, step: &mut Step) {
+        let session = self.session.as_mut().expect("checked by the caller");
+        if let Some(in_flight) = session.in_flight.take_if(|in_flight| in_flight.seq == seq)
+            && let Some(through) = in_flight.through
+        {
+            self.outbox.acknowledged(&self.id, through, step);
+        }
+    }
+
+    /// Tells the peer that the line is alive.
+    pub(crate) fn heartbeat(&mut self, history: &History, stalest_ms: u64, step: &mut Step) {
+        let Some(session) = &self.session else { return };
+        let sent = match session.sending {
+            Sending::Live { sent, partial: None }
+                if session.in_flight.is_none() && self.outbox.changed_after(sent).next().is_none() =>
+            {
+                Some(history.version)
+            }
+            _ => None,
+        };
+        if session.peer.is_some() {
+            self.send(Message::Heartbeat { sent, stalest_ms }, step);
+        }
+    }
+
+    /// Sends what there is to send, if nothing is under way.
+    pub(crate) fn pump(
+        &mut self,
+        history: &History,
+        value: &dyn Fn(&Key) -> Option<Payload>,
+        step: &mut Step,
+    ) {
+        let Some(session) = self.session.as_ref().filter(|session| session.in_flight.is_none()) else {
+            return;
+        };
+        match session.sending {
+            Sending::AwaitHello => {}
+            Sending::Snapshot { mut version, after, count, begun } => {
+                if !begun {
+                    version = history.version;
+                    self.send(Message::Begin { version }, step);
+                }
+                self.pump_snapshot(version, after, count, value, step);
+            }
+            Sending::Live { sent, partial } => self.pump_changes(sent, partial, value, step),
+        }
+    }
+
+    fn pump_snapshot(
+        &mut self,
+        version: u64,
+        after: Option<Key>,
+        count: u64,
+        value: &dyn Fn(&Key) -> Option<Payload>,
+        step: &mut Step,
+    ) {
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        let mut last = after;
+        for (key, version) in self.outbox.live_after(after) {
+            if bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            last = Some(key);
+            let payload = value(&key).expect("a live row has a value");
+            bytes += payload.size_hint();
+            rows.push(Row { key, version, payload: Some(payload) });
+        }
+        let (through, sending) = if rows.is_empty() {
+            (Some(version), Sending::Live { sent: version, partial: None })
+        } else {
+            let count = count + rows.len() as u64;
+            (None, Sending::Snapshot { version, after: last, count, begun: true })
+        };
+        let message =
+            if rows.is_empty() { Message::End { count } } else { Message::Rows { rows, through: None } };
+        self.send_batch(message, through, sending, step);
+    }
+
+    /// Changes in the order of commits, whole commits only, unless one commit alone is too large.
+    fn pump_changes(
+        &mut self,
+        sent: u64,
+        partial: Option<Key>,
+        value: &dyn Fn(&Key) -> Option<Payload>,
+        step: &mut Step,
+    ) {
+        let mut rows: Vec<Row> = Vec::new();
+        let (mut bytes, mut whole) = (0, true);
+        for (key, row) in self.outbox.changed_after(sent) {
+            let same_commit = rows.last().is_some_and(|last| last.version == row.version);
+            if rows.is_empty() && row.version == sent + 1 && partial.is_some_and(|done| key <= done) {
+                continue;
+            }
+            if bytes >= BATCH_BYTES_MAX {
+                whole = !same_commit;
+                break;
+            }
+            let payload = row.live.then(|| value(&key).expect("a live row has a value"));
+            bytes += payload.as_ref().map_or(0, Payload::size_hint);
+            rows.push(Row { key, version: row.version, payload });
+        }
+        let Some(last) = rows.last().map(|row| (row.version, row.key)) else { return };
+        let (through, sending) = if whole {
+            (Some(last.0), Sending::Live { sent: last.0, partial: None })
+        } else {
+            (None, Sending::Live { sent: last.0 - 1, partial: Some(last.1) })
+        };
+        self.send_batch(Message::Rows { rows, through }, through, sending, step);
+    }
+
+    fn send_batch(&mut self, message: Message, through: Option<u64>, sending: Sending, step: &mut Step) {
+        let seq = self.send(message, step);
+        let session = self.session.as_mut().expect("checked by pump");
+        session.in_flight = Some(InFlight { seq, through });
+        session.sending = sending;
+    }
+}

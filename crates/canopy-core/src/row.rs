@@ -1,0 +1,154 @@
+//! The rows of the tables between a parent and a child.
+//!
+//! A row's value travels as its author's bytes. A hub decodes a copy to decide and forwards the
+//! original, so that a field it does not know is not lost on the way; a kind it does not know is
+//! stored and forwarded as it is.
+
+use std::sync::Arc;
+
+use canopy_model::{Claims, Fleet, Home, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid};
+
+/// What a row is about. The numbers are part of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKind {
+    /// Down, to hubs: an object with a home above.
+    Object,
+    /// Down, to hubs: how many clusters of a placement may be selected below.
+    Grant,
+    /// Down: what the parent records about this child.
+    Record,
+    /// Down: the home says that this object was deleted.
+    Verdict,
+    /// Down, to agents: run or remove a workload.
+    Assignment,
+    /// Up, from agents: how a workload is doing.
+    Report,
+    /// Up, from agents: what the cluster says about itself.
+    Claims,
+    /// Up, from hubs: how a workload is doing below, in counts.
+    Summary,
+    /// Up, from hubs: what a placement holds below, and what more could be selected.
+    Offer,
+    /// Up, from hubs: work or an object below whose wish nobody here knows.
+    Orphan,
+    /// Up, from hubs: how many clusters stand below.
+    Fleet,
+    /// A kind of a newer version.
+    Other(u32),
+}
+
+/// Names a row of a table: its kind and the uid of what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// What the row is about.
+    pub kind: RowKind,
+    /// Of the object, the workload or the child.
+    pub uid: Uid,
+}
+
+impl Key {
+    pub(crate) fn new(kind: RowKind, uid: Uid) -> Self {
+        Self { kind, uid }
+    }
+}
+
+/// The value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payload {
+    /// What this node understands of it.
+    pub body: Body,
+    /// The author's bytes; none when this node is the author.
+    pub original: Option<Arc<[u8]>>,
+}
+
+impl From<Body> for Payload {
+    fn from(body: Body) -> Self {
+        Self { body, original: None }
+    }
+}
+
+/// The value of a row, decoded.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant is the value of the row kind of the same name")]
+pub enum Body {
+    Object(Arc<Object>),
+    Grant(u32),
+    Record(Record),
+    Verdict,
+    Assignment(Assignment),
+    Report(Report),
+    Claims(Claims),
+    Summary(Summary),
+    Offer(Offer),
+    Orphan(Orphan),
+    Fleet(Fleet),
+    /// Of an unknown kind, or of a known kind in a form that this version cannot read.
+    Opaque,
+}
+
+/// What a parent wants of one agent for one workload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Assignment {
+    /// Run this.
+    Run(Run),
+    /// Remove it, and report it gone.
+    Remove,
+    /// Leave it as it is: the parent cannot read the workload's present form.
+    Keep,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The workload's name.
+    pub name: ObjectName,
+    /// The workload's home.
+    pub home: Home,
+    /// The placements that selected this cluster.
+    pub placements: Vec<Uid>,
+    /// The content.
+    pub revision: Revision,
+}
+
+/// What a hub tells its parent about one placement with a number.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Offer {
+    /// The grant that it has seen; none before the first.
+    pub stamp: Option<Stamp>,
+    /// The count of that grant.
+    pub grant: u32,
+    /// How many clusters below may run it: selected, or not yet reported gone.
+    pub held: u32,
+    /// How many more could be selected, at most the placement's number.
+    pub spare: u32,
+    /// This hub lost its memory and there may be clusters below of which it does not know.
+    pub unsure: bool,
+}
+
+/// Something below whose wish nobody on the way up knows; its home decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Orphan {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its home and the incarnation in which that accepted it.
+    pub home: Home,
+}
+
+impl Payload {
+    /// About how many bytes the row takes on the wire.
+    pub(crate) fn size_hint(&self) -> usize {
+        /// A row without content: uids, names, counts, a message.
+        const PLAIN_ROW_BYTES: usize = 256;
+        let content = match (&self.original, &self.body) {
+            (Some(original), _) => original.len(),
+            (None, Body::Assignment(Assignment::Run(run))) => {
+                run.revision.inline.as_ref().map_or(0, |c| c.len())
+            }
+            (None, Body::Object(object)) => {
+                object.workload().and_then(|w| w.revision.inline.as_ref()).map_or(0, |c| c.len())
+            }
+            (None, _) => 0,
+        };
+        PLAIN_ROW_BYTES + content
+    }
+}
