@@ -5,6 +5,7 @@
 //! that one, so its short-lived certificate needs no parent. Nothing stops a stolen authority from
 //! signing what it likes: [`crate::verify`] is where such a certificate is refused.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use canopy_model::{Name, Path, Uid};
@@ -110,7 +111,8 @@ impl Authority {
     pub fn root(domain: &TrustDomain, uid: Uid, now: u64) -> Result<Self, Error> {
         let key = Key::generate().map_err(Error::Key)?;
         let peer = Peer { role: Role::Hub, path: Path::root(), uid };
-        let template = authority_template(&peer, domain, now, now + ROOT_LIFE_SECS);
+        let template =
+            authority_template(&peer, domain, now.saturating_sub(BACKDATE_SECS)..now + ROOT_LIFE_SECS);
         let root = template.self_signed(&*key.0).map_err(Error::Library)?;
         Self::new(vec![root.der().clone()], key)
     }
@@ -197,8 +199,7 @@ impl Authority {
     fn sign(&self, peer: &Peer, key: &impl rcgen::PublicKeyData, now: u64) -> Result<Chain, Error> {
         let template = match peer.role {
             Role::Hub => {
-                let end = (now + AUTHORITY_LIFE_SECS).min(self.certified.not_after);
-                authority_template(peer, &self.certified.domain, now, end)
+                authority_template(peer, &self.certified.domain, self.life(now, AUTHORITY_LIFE_SECS))
             }
             Role::Agent | Role::Admin => {
                 self.leaf_template(peer, &[ExtendedKeyUsagePurpose::ClientAuth], now)
@@ -208,8 +209,7 @@ impl Authority {
     }
 
     fn leaf_template(&self, peer: &Peer, usages: &[ExtendedKeyUsagePurpose], now: u64) -> CertificateParams {
-        let end = (now + LEAF_LIFE_SECS).min(self.certified.not_after);
-        let mut params = template(peer, &self.certified.domain, now, end);
+        let mut params = template(peer, &self.certified.domain, self.life(now, LEAF_LIFE_SECS));
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages.to_vec();
@@ -222,6 +222,13 @@ impl Authority {
         Ok(std::iter::once(certificate.der().clone()).chain(self.chain.iter().cloned()).collect())
     }
 
+    /// The life of a certificate issued now: it begins a little in the past, and lies within that
+    /// of the authority's own certificate.
+    fn life(&self, now: u64, secs: u64) -> Range<u64> {
+        let start = now.saturating_sub(BACKDATE_SECS).max(self.certified.not_before);
+        start..(now + secs).min(self.certified.not_after)
+    }
+
     /// Whether this authority's key signed `certificate`.
     fn signed(&self, certificate: &[u8]) -> bool {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
@@ -232,16 +239,15 @@ impl Authority {
     }
 }
 
-fn authority_template(peer: &Peer, domain: &TrustDomain, now: u64, end: u64) -> CertificateParams {
-    let mut params = template(peer, domain, now, end);
+fn authority_template(peer: &Peer, domain: &TrustDomain, life: Range<u64>) -> CertificateParams {
+    let mut params = template(peer, domain, life);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 
-/// What all certificates have: the names, the uid, a random serial number, and a life that starts
-/// a little in the past.
-fn template(peer: &Peer, domain: &TrustDomain, now: u64, end: u64) -> CertificateParams {
+/// What all certificates have: the names, the uid, a random serial number and a life.
+fn template(peer: &Peer, domain: &TrustDomain, life: Range<u64>) -> CertificateParams {
     let id = peer.spiffe(domain);
     let mut name = DistinguishedName::new();
     // Verifiers chain certificates by subject, so no two authorities may have the same.
@@ -250,8 +256,8 @@ fn template(peer: &Peer, domain: &TrustDomain, now: u64, end: u64) -> Certificat
     name.push(DnType::CustomDnType(OID_SERIAL_NUMBER.to_vec()), DnValue::PrintableString(uid));
     let epoch = date_time_ymd(1970, 1, 1);
     let mut params = CertificateParams::default();
-    params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE_SECS));
-    params.not_after = epoch + Duration::from_secs(end);
+    params.not_before = epoch + Duration::from_secs(life.start);
+    params.not_after = epoch + Duration::from_secs(life.end);
     params.serial_number = Some(SerialNumber::from_slice(&key::random::<16>()));
     params.subject_alt_names =
         vec![SanType::URI(id.try_into().expect("a SPIFFE id has only characters of IA5String"))];
