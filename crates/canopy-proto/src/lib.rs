@@ -1,4 +1,15 @@
 //! Generated protobuf and the conversions to and from the model.
+//!
+//! The packages below `proto/canopy` are modules here: [`admin::v1`] and its siblings. Around them,
+//! in reading order:
+//!
+//! - [`document`]: the YAML and JSON that users write and read, as admin objects;
+//! - [`selector`]: label selectors as text;
+//! - [`convert`]: admin objects as values of the model, checked on the way in.
+
+pub mod convert;
+pub mod document;
+pub mod selector;
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod generated {

@@ -1,0 +1,181 @@
+//! Admin objects as values of the model, checked.
+
+use std::collections::HashMap;
+
+use canopy_model::labels::{self, Operator};
+use canopy_model::{
+    Digest, Kind, Labels, Name, ObjectName, Path, Placement, Requirement, ResourceVersion, Revision,
+    Selector, Uid, Workload,
+};
+use serde_json::Value;
+
+use super::{DEFAULT_PROJECT, Error};
+use crate::admin::v1::{self, object::Spec};
+
+/// Checks all of an object that its author writes.
+pub fn check(object: &v1::Object) -> Result<(), Error> {
+    let metadata = object.metadata.as_ref().ok_or(Error::Missing("metadata"))?;
+    labels(&metadata.labels)?;
+    path("metadata.home", &metadata.home)?;
+    match object.spec.as_ref().ok_or(Error::Missing("spec"))? {
+        Spec::Cluster(_) | Spec::Hub(_) => path("metadata.name", &metadata.name).map(drop),
+        Spec::Placement(spec) => {
+            object_name(&metadata.project, &metadata.name)?;
+            placement(spec).map(drop)
+        }
+        Spec::Workload(spec) => {
+            object_name(&metadata.project, &metadata.name)?;
+            let unnamed = |content: &[u8]| Revision {
+                digest: Digest([0; 32]),
+                size: content.len() as u64,
+                inline: None,
+            };
+            workload(spec, unnamed).map(drop)
+        }
+    }
+}
+
+/// The kind, which requests must name.
+pub fn kind(kind: v1::Kind) -> Result<Kind, Error> {
+    match kind {
+        v1::Kind::Unspecified => Err(Error::Missing("kind")),
+        v1::Kind::Hub => Ok(Kind::Hub),
+        v1::Kind::Cluster => Ok(Kind::Cluster),
+        v1::Kind::Placement => Ok(Kind::Placement),
+        v1::Kind::Workload => Ok(Kind::Workload),
+    }
+}
+
+/// The path in this field.
+pub fn path(field: &'static str, text: &str) -> Result<Path, Error> {
+    text.parse().map_err(|source| Error::Path { field, source })
+}
+
+/// The uid in this field.
+pub fn uid(field: &'static str, text: &str) -> Result<Uid, Error> {
+    text.parse().map_err(|source| Error::Uid { field, source })
+}
+
+/// The version for a compare-and-swap, none when the field is empty.
+pub fn resource_version(text: &str) -> Result<Option<ResourceVersion>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let version = text.parse().map_err(|_| Error::ResourceVersion(text.to_owned()))?;
+    Ok(Some(ResourceVersion(version)))
+}
+
+/// Project and name; an empty project is [`DEFAULT_PROJECT`].
+pub fn object_name(project: &str, name: &str) -> Result<ObjectName, Error> {
+    let project = if project.is_empty() { DEFAULT_PROJECT } else { project };
+    Ok(ObjectName {
+        project: self::name("metadata.project", project)?,
+        name: self::name("metadata.name", name)?,
+    })
+}
+
+fn name(field: impl Into<String>, text: &str) -> Result<Name, Error> {
+    text.parse().map_err(|source| Error::Name { field: field.into(), source })
+}
+
+/// The labels, each one checked.
+pub fn labels(given: &HashMap<String, String>) -> Result<Labels, Error> {
+    let labels: Labels = given.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    labels.iter().try_for_each(|(key, value)| labels::check(key, value)).map_err(Error::Label)?;
+    Ok(labels)
+}
+
+/// The placement, validated.
+pub fn placement(spec: &v1::PlacementSpec) -> Result<Placement, Error> {
+    let predicates = spec.predicates.iter().enumerate().map(|(at, predicate)| {
+        let field = format!("spec.predicates[{at}].requiredClusterSelector.labelSelector");
+        match &predicate.label_selector {
+            Some(given) => selector(&field, given),
+            None => Ok(Selector::default()),
+        }
+    });
+    let placement = Placement {
+        predicates: predicates.collect::<Result<_, _>>()?,
+        number_of_clusters: spec.number_of_clusters,
+    };
+    placement.validate().map_err(Error::Placement)?;
+    Ok(placement)
+}
+
+fn selector(field: &str, given: &v1::LabelSelector) -> Result<Selector, Error> {
+    let mut labels: Vec<_> = given.match_labels.iter().collect();
+    labels.sort();
+    let equal = labels.into_iter().map(|(key, value)| {
+        Ok(Requirement { key: key.clone(), operator: Operator::In(vec![value.clone()]) })
+    });
+    let further = given
+        .match_expressions
+        .iter()
+        .enumerate()
+        .map(|(at, given)| requirement(&format!("{field}.matchExpressions[{at}]"), given));
+    equal.chain(further).collect::<Result<_, _>>().map(Selector)
+}
+
+fn requirement(field: &str, given: &v1::Requirement) -> Result<Requirement, Error> {
+    let operator = match given.operator.as_str() {
+        "In" => Operator::In(given.values.clone()),
+        "NotIn" => Operator::NotIn(given.values.clone()),
+        "Exists" | "DoesNotExist" if !given.values.is_empty() => {
+            return Err(Error::NeedlessValues {
+                field: format!("{field}.values"),
+                operator: given.operator.clone(),
+            });
+        }
+        "Exists" => Operator::Exists,
+        "DoesNotExist" => Operator::DoesNotExist,
+        other => {
+            return Err(Error::Operator { field: format!("{field}.operator"), operator: other.to_owned() });
+        }
+    };
+    Ok(Requirement { key: given.key.clone(), operator })
+}
+
+/// The workload, validated. `revision` names the content it is given: a JSON array of manifests,
+/// keys sorted, so that the same manifests always are the same bytes.
+pub fn workload(
+    spec: &v1::WorkloadSpec,
+    revision: impl FnOnce(&[u8]) -> Revision,
+) -> Result<Workload, Error> {
+    let placements = spec.placements.iter().enumerate();
+    let placements = placements.map(|(at, text)| name(format!("spec.placements[{at}].name"), text));
+    let workload =
+        Workload { placements: placements.collect::<Result<_, _>>()?, revision: revision(&content(spec)?) };
+    workload.validate().map_err(Error::Workload)?;
+    Ok(workload)
+}
+
+fn content(spec: &v1::WorkloadSpec) -> Result<Vec<u8>, Error> {
+    if spec.manifests.is_empty() {
+        return Err(Error::NoManifests);
+    }
+    let manifests = spec.manifests.iter().enumerate();
+    let manifests = manifests
+        .map(|(at, text)| manifest(text).map_err(|problem| Error::Manifest { at, problem }))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Value::Array(manifests).to_string().into_bytes())
+}
+
+fn manifest(text: &str) -> Result<Value, &'static str> {
+    let mut value: Value = serde_json::from_str(text).map_err(|_| "is no JSON")?;
+    if !value.is_object() {
+        return Err("is no Kubernetes object: expected a mapping with apiVersion, kind and metadata.name");
+    }
+    let is_text =
+        |pointer| value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    for (pointer, problem) in [
+        ("/apiVersion", "has no apiVersion"),
+        ("/kind", "has no kind"),
+        ("/metadata/name", "has no metadata.name"),
+    ] {
+        if !is_text(pointer) {
+            return Err(problem);
+        }
+    }
+    value.sort_all_objects();
+    Ok(value)
+}

@@ -1,0 +1,165 @@
+//! Values of the model as admin objects.
+
+use canopy_model::labels::Operator;
+use canopy_model::{
+    Condition, Counts, Fleet, Health, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
+    Selector, Spec, Sync, Wall, Work, Workload,
+};
+use serde_json::Value;
+
+use crate::admin::v1;
+
+/// The object without its status and, for a workload, without its manifests.
+pub fn object(object: &Object) -> v1::Object {
+    let spec = match &object.spec {
+        Spec::Placement(placement) => v1::object::Spec::Placement(self::placement(placement)),
+        Spec::Workload(workload) => v1::object::Spec::Workload(self::workload(workload)),
+    };
+    v1::Object { metadata: Some(metadata(&object.metadata)), spec: Some(spec), status: None }
+}
+
+/// All metadata.
+pub fn metadata(metadata: &Metadata) -> v1::Metadata {
+    v1::Metadata {
+        project: metadata.name.project.to_string(),
+        name: metadata.name.name.to_string(),
+        uid: metadata.uid.to_string(),
+        home: metadata.home.path.to_string(),
+        generation: metadata.generation,
+        resource_version: resource_version(metadata.resource_version),
+        labels: metadata.labels.clone().into_iter().collect(),
+        created_by: metadata.created_by.clone(),
+        changed_by: metadata.changed_by.clone(),
+        created_ms: metadata.created.0,
+        deletion_timestamp_ms: metadata.deleted.map(|deleted| deleted.0),
+    }
+}
+
+/// The version as clients hand it back.
+pub fn resource_version(version: ResourceVersion) -> String {
+    version.0.to_string()
+}
+
+/// The placement as its author may have written it.
+pub fn placement(placement: &Placement) -> v1::PlacementSpec {
+    let predicates = placement.predicates.iter();
+    v1::PlacementSpec {
+        predicates: predicates
+            .map(|selector| v1::Predicate { label_selector: Some(self::selector(selector)) })
+            .collect(),
+        number_of_clusters: placement.number_of_clusters,
+    }
+}
+
+/// What leads and is in order becomes matchLabels, so that reading it back gives the same order.
+fn selector(selector: &Selector) -> v1::LabelSelector {
+    let mut given = v1::LabelSelector::default();
+    let mut last: Option<&str> = None;
+    for Requirement { key, operator } in &selector.0 {
+        match operator {
+            Operator::In(values)
+                if values.len() == 1
+                    && given.match_expressions.is_empty()
+                    && last.is_none_or(|last| last < key.as_str()) =>
+            {
+                given.match_labels.insert(key.clone(), values[0].clone());
+                last = Some(key);
+            }
+            Operator::In(values) | Operator::NotIn(values) => {
+                given.match_expressions.push(requirement(key, operator, values));
+            }
+            Operator::Exists | Operator::DoesNotExist => {
+                given.match_expressions.push(requirement(key, operator, &[]));
+            }
+        }
+    }
+    given
+}
+
+fn requirement(key: &str, operator: &Operator, values: &[String]) -> v1::Requirement {
+    v1::Requirement { key: key.to_owned(), operator: operator.name().to_owned(), values: values.to_vec() }
+}
+
+fn workload(workload: &Workload) -> v1::WorkloadSpec {
+    v1::WorkloadSpec {
+        placements: workload.placements.iter().map(ToString::to_string).collect(),
+        manifests: Vec::new(),
+    }
+}
+
+/// The manifests of a workload's content.
+///
+/// # Errors
+/// The content is no JSON array.
+pub fn manifests(content: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let manifests: Vec<Value> = serde_json::from_slice(content)?;
+    Ok(manifests.iter().map(Value::to_string).collect())
+}
+
+/// One workload on one cluster.
+pub fn work(work: &Work) -> v1::ClusterWorkload {
+    v1::ClusterWorkload {
+        project: work.name.project.to_string(),
+        name: work.name.name.to_string(),
+        home: work.home.path.to_string(),
+        revision: work.revision.map(|digest| digest.to_string()).unwrap_or_default(),
+        sync: sync(work.sync).to_owned(),
+        health: health(work.health).to_owned(),
+        message: work.message.clone(),
+    }
+}
+
+fn sync(sync: Sync) -> &'static str {
+    match sync {
+        Sync::Synced => "Synced",
+        Sync::OutOfSync => "OutOfSync",
+        Sync::Unknown => "Unknown",
+    }
+}
+
+fn health(health: Health) -> &'static str {
+    match health {
+        Health::Healthy => "Healthy",
+        Health::Progressing => "Progressing",
+        Health::Degraded => "Degraded",
+        Health::Missing => "Missing",
+        Health::Unknown => "Unknown",
+    }
+}
+
+/// How many clusters are in which state.
+pub fn counts(counts: &Counts) -> v1::Counts {
+    let &Counts { selected, updated, healthy, degraded, refused, removing } = counts;
+    v1::Counts { selected, updated, healthy, degraded, refused, removing }
+}
+
+/// How many nodes stand below a hub.
+pub fn fleet(fleet: &Fleet) -> v1::Fleet {
+    let &Fleet { hubs, clusters, connected } = fleet;
+    v1::Fleet { hubs, clusters, connected }
+}
+
+/// A condition that has held `since` then, observed of that generation.
+pub fn condition(condition: &Condition, since: Wall, generation: u64) -> v1::Condition {
+    let status = match condition.status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    v1::Condition {
+        r#type: condition.kind.to_owned(),
+        status: status.to_owned(),
+        reason: condition.reason.to_owned(),
+        message: condition.message.clone(),
+        last_transition_ms: since.0,
+        observed_generation: generation,
+    }
+}
+
+/// What a node is.
+pub fn role(role: Role) -> v1::Role {
+    match role {
+        Role::Hub => v1::Role::Hub,
+        Role::Agent => v1::Role::Agent,
+    }
+}

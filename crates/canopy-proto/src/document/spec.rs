@@ -1,0 +1,150 @@
+//! What placements and workloads specify, with the field names of Open Cluster Management.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::admin::v1;
+
+/// Which clusters to select, and how many.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Placement {
+    /// A cluster is feasible when any of these matches; with none, every cluster is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicates: Vec<Predicate>,
+    /// How many feasible clusters to take; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number_of_clusters: Option<u32>,
+}
+
+/// One alternative of a placement.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Predicate {
+    /// What a cluster must fulfil.
+    pub required_cluster_selector: ClusterSelector,
+}
+
+/// What a cluster must fulfil.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterSelector {
+    /// What its labels must fulfil.
+    pub label_selector: LabelSelector,
+}
+
+/// Requirements that must all hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSelector {
+    /// Labels that must be there with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Further requirements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One requirement on one label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// In, NotIn, Exists or DoesNotExist.
+    pub operator: String,
+    /// For In and NotIn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// What to run, and the placements that say where.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Workload {
+    /// A cluster that any of them selects runs it once.
+    #[serde(default)]
+    pub placements: Vec<PlacementRef>,
+    /// Kubernetes objects; left out where only an overview was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Value>,
+}
+
+/// Names a placement of the same home and project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlacementRef {
+    /// Its name.
+    pub name: String,
+}
+
+/// The specification of hubs and clusters: there is nothing to specify.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+impl From<Placement> for v1::PlacementSpec {
+    fn from(placement: Placement) -> Self {
+        let predicates = placement.predicates.into_iter().map(|predicate| v1::Predicate {
+            label_selector: Some(predicate.required_cluster_selector.label_selector.into()),
+        });
+        Self { predicates: predicates.collect(), number_of_clusters: placement.number_of_clusters }
+    }
+}
+
+impl From<v1::PlacementSpec> for Placement {
+    fn from(spec: v1::PlacementSpec) -> Self {
+        let predicates = spec.predicates.into_iter().map(|predicate| Predicate {
+            required_cluster_selector: ClusterSelector {
+                label_selector: predicate.label_selector.unwrap_or_default().into(),
+            },
+        });
+        Self { predicates: predicates.collect(), number_of_clusters: spec.number_of_clusters }
+    }
+}
+
+impl From<LabelSelector> for v1::LabelSelector {
+    fn from(selector: LabelSelector) -> Self {
+        let requirements = selector.match_expressions.into_iter();
+        Self {
+            match_labels: selector.match_labels.into_iter().collect(),
+            match_expressions: requirements
+                .map(|Requirement { key, operator, values }| v1::Requirement { key, operator, values })
+                .collect(),
+        }
+    }
+}
+
+impl From<v1::LabelSelector> for LabelSelector {
+    fn from(selector: v1::LabelSelector) -> Self {
+        let requirements = selector.match_expressions.into_iter();
+        Self {
+            match_labels: selector.match_labels.into_iter().collect(),
+            match_expressions: requirements
+                .map(|v1::Requirement { key, operator, values }| Requirement { key, operator, values })
+                .collect(),
+        }
+    }
+}
+
+impl From<Workload> for v1::WorkloadSpec {
+    fn from(workload: Workload) -> Self {
+        Self {
+            placements: workload.placements.into_iter().map(|placement| placement.name).collect(),
+            manifests: workload.manifests.iter().map(Value::to_string).collect(),
+        }
+    }
+}
+
+impl From<v1::WorkloadSpec> for Workload {
+    /// A manifest that is no JSON, which no hub sends, is shown as a text.
+    fn from(spec: v1::WorkloadSpec) -> Self {
+        let manifest = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self {
+            placements: spec.placements.into_iter().map(|name| PlacementRef { name }).collect(),
+            manifests: spec.manifests.into_iter().map(manifest).collect(),
+        }
+    }
+}
