@@ -1,0 +1,279 @@
+//! The record of a set in the cluster: one ConfigMap per workload, the parent of an ApplySet.
+//!
+//! It names the kinds and namespaces that may hold objects of the set, so that they are found
+//! without the agent's disk. It may name too many, never too few: it is widened before the first
+//! apply and narrowed after the last delete. The revision that it names was applied completely.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use canopy_model::{Path, Uid};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::core::ObjectMeta;
+use sha2::{Digest, Sha256};
+
+use crate::bundle::{Bundle, Manifest};
+use crate::cluster::{Cluster, RequestError, bounded};
+use crate::object::GroupKind;
+
+/// Who owns the fields that Canopy applies.
+pub(crate) const FIELD_MANAGER: &str = "canopy";
+/// Where the records are kept.
+pub(crate) const NAMESPACE: &str = "canopy-system";
+/// On every object: the uid of its workload.
+pub(crate) const LABEL_UID: &str = "canopy.dev/workload-uid";
+/// On every object: the id of its set.
+pub(crate) const LABEL_PART_OF: &str = "applyset.kubernetes.io/part-of";
+
+const LABEL_ID: &str = "applyset.kubernetes.io/id";
+const TOOLING: &str = "applyset.kubernetes.io/tooling";
+const TOOLING_VALUE: &str = "canopy/v1";
+const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+const UID: &str = "canopy.dev/workload-uid";
+const PROJECT: &str = "canopy.dev/project";
+const NAME: &str = "canopy.dev/name";
+const REVISION: &str = "canopy.dev/revision";
+const HOME: &str = "canopy.dev/home";
+const HOME_INCARNATION: &str = "canopy.dev/home-incarnation";
+
+/// What the cluster remembers about one workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The workload's uid.
+    pub uid: Uid,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub name: String,
+    /// The last revision that was applied completely; none when the first has not been yet.
+    pub revision: Option<String>,
+    /// The hub where it was created.
+    pub home: Path,
+    /// The incarnation of the home's table when it was learned.
+    pub home_incarnation: String,
+}
+
+/// Where objects of a set may be.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Inventory {
+    pub(crate) kinds: BTreeSet<GroupKind>,
+    pub(crate) namespaces: BTreeSet<String>,
+}
+
+impl Inventory {
+    /// Where the objects of these manifests are.
+    pub(crate) fn of(manifests: &[Manifest]) -> Self {
+        Self {
+            kinds: manifests.iter().map(|manifest| manifest.name.kind.clone()).collect(),
+            namespaces: manifests.iter().filter_map(|manifest| manifest.name.namespace.clone()).collect(),
+        }
+    }
+
+    /// Where the objects of either are.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        Self {
+            kinds: self.kinds.union(&other.kinds).cloned().collect(),
+            namespaces: self.namespaces.union(&other.namespaces).cloned().collect(),
+        }
+    }
+}
+
+/// A record as it stands in the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Parent {
+    pub(crate) held: Held,
+    pub(crate) inventory: Inventory,
+}
+
+/// The id of a workload's set, as the ApplySet specification computes it from its parent.
+pub(crate) fn id(uid: Uid) -> String {
+    let parent = format!("{}.{NAMESPACE}.ConfigMap.", parent_name(uid));
+    format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(Sha256::digest(parent)))
+}
+
+/// Selects the objects of a workload's set that still carry its uid.
+pub(crate) fn members(uid: Uid) -> ListParams {
+    ListParams::default().labels(&format!("{LABEL_PART_OF}={},{LABEL_UID}={uid}", id(uid)))
+}
+
+/// The parameters of every apply: take the fields that the manifest names, whoever holds them.
+pub(crate) fn params() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
+}
+
+fn parent_name(uid: Uid) -> String {
+    format!("workload-{uid}")
+}
+
+impl Parent {
+    /// The record of a bundle that was applied up to `revision`.
+    pub(crate) fn new(bundle: &Bundle, revision: Option<String>, inventory: Inventory) -> Self {
+        let held = Held {
+            uid: bundle.uid,
+            project: bundle.project.clone(),
+            name: bundle.name.clone(),
+            revision,
+            home: bundle.home.clone(),
+            home_incarnation: bundle.home_incarnation.clone(),
+        };
+        Self { held, inventory }
+    }
+
+    fn to_config_map(&self) -> ConfigMap {
+        let Held { uid, project, name, revision, home, home_incarnation } = &self.held;
+        let join = |mut names: Vec<String>| {
+            names.sort();
+            names.join(",")
+        };
+        let kinds = join(self.inventory.kinds.iter().map(ToString::to_string).collect());
+        let others = self.inventory.namespaces.iter().filter(|namespace| *namespace != NAMESPACE);
+        let mut annotations = BTreeMap::from([
+            (TOOLING, TOOLING_VALUE.to_owned()),
+            (GROUP_KINDS, kinds),
+            (NAMESPACES, join(others.cloned().collect())),
+            (UID, uid.to_string()),
+            (PROJECT, project.clone()),
+            (NAME, name.clone()),
+            (HOME, home.to_string()),
+            (HOME_INCARNATION, home_incarnation.clone()),
+        ]);
+        annotations.extend(revision.clone().map(|revision| (REVISION, revision)));
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(parent_name(*uid)),
+                namespace: Some(NAMESPACE.to_owned()),
+                labels: Some(BTreeMap::from([(LABEL_ID.to_owned(), id(*uid))])),
+                annotations: Some(
+                    annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+                ),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    /// Reads a record; none when it is not one of ours.
+    fn read(config_map: &ConfigMap) -> Option<Self> {
+        let text = |key: &str| config_map.annotations().get(key).cloned();
+        let list = |key: &str| text(key).unwrap_or_default();
+        let parts = |list: &str| {
+            list.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        if text(TOOLING)? != TOOLING_VALUE {
+            return None;
+        }
+        let held = Held {
+            uid: text(UID)?.parse().ok()?,
+            project: text(PROJECT)?,
+            name: text(NAME)?,
+            revision: text(REVISION),
+            home: text(HOME)?.parse().ok()?,
+            home_incarnation: text(HOME_INCARNATION)?,
+        };
+        let inventory = Inventory {
+            kinds: parts(&list(GROUP_KINDS)).iter().map(|kind| GroupKind::read(kind)).collect(),
+            namespaces: parts(&list(NAMESPACES)).into_iter().collect(),
+        };
+        Some(Self { held, inventory })
+    }
+}
+
+impl Cluster {
+    /// What is in the cluster, whoever applied it and whenever: every record that Canopy left, by uid.
+    pub async fn list(&self) -> Result<Vec<Held>, RequestError> {
+        let records = bounded(self.parents().list(&ListParams::default().labels(LABEL_ID))).await?;
+        let mut held: Vec<_> = records.iter().filter_map(Parent::read).map(|parent| parent.held).collect();
+        held.sort_by_key(|held| held.uid);
+        Ok(held)
+    }
+
+    /// The record of one workload; none when there is none.
+    pub(crate) async fn parent(&self, uid: Uid) -> Result<Option<Parent>, RequestError> {
+        let found = bounded(self.parents().get_opt(&parent_name(uid))).await?;
+        Ok(found.as_ref().and_then(Parent::read))
+    }
+
+    /// Writes a record, and the namespace of records before the first one.
+    pub(crate) async fn write_parent(&self, parent: &Parent) -> Result<(), RequestError> {
+        match self.try_write_parent(parent).await {
+            Err(error) if error.is_not_found() => {
+                let namespace = Namespace {
+                    metadata: ObjectMeta { name: Some(NAMESPACE.to_owned()), ..ObjectMeta::default() },
+                    ..Namespace::default()
+                };
+                let namespaces = Api::<Namespace>::all(self.client.clone());
+                bounded(namespaces.patch(NAMESPACE, &params(), &Patch::Apply(&namespace))).await?;
+                self.try_write_parent(parent).await
+            }
+            written => written,
+        }
+    }
+
+    async fn try_write_parent(&self, parent: &Parent) -> Result<(), RequestError> {
+        let name = parent_name(parent.held.uid);
+        let patch = Patch::Apply(parent.to_config_map());
+        bounded(self.parents().patch(&name, &params(), &patch)).await.map(drop)
+    }
+
+    /// Removes the record of one workload, if it is there.
+    pub(crate) async fn remove_parent(&self, uid: Uid) -> Result<(), RequestError> {
+        match bounded(self.parents().delete(&parent_name(uid), &Default::default())).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn parents(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent() -> Parent {
+        Parent {
+            held: Held {
+                uid: Uid(7),
+                project: "default".into(),
+                name: "web".into(),
+                revision: Some("ab12".into()),
+                home: "eu/plant-7".parse().unwrap(),
+                home_incarnation: "i1".into(),
+            },
+            inventory: Inventory {
+                kinds: ["ConfigMap", "Deployment.apps"].map(GroupKind::read).into(),
+                namespaces: ["line-7".to_owned()].into(),
+            },
+        }
+    }
+
+    #[test]
+    fn the_id_is_that_of_the_specification() {
+        // printf %s workload-00000000-0000-0000-0000-000000000007.canopy-system.ConfigMap. | sha256sum, in base64url
+        assert_eq!(id(Uid(7)), "applyset-7WPN300CWc-GeUQE3S1lPy2DlgkSLmFHbUYo7ZOqiVI-v1");
+        assert!(id(Uid(7)).len() <= canopy_model::labels::LABEL_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_record_reads_back_and_foreign_ones_are_left_alone() {
+        let parent = parent();
+        let mut record = parent.to_config_map();
+        assert_eq!(record.annotations()[GROUP_KINDS], "ConfigMap,Deployment.apps");
+        assert_eq!(Parent::read(&record), Some(parent));
+        record.annotations_mut().insert(TOOLING.into(), "kubectl/v1.27".into());
+        assert_eq!(Parent::read(&record), None);
+    }
+
+    #[test]
+    fn a_first_apply_names_no_revision() {
+        let mut parent = parent();
+        parent.held.revision = None;
+        assert_eq!(Parent::read(&parent.to_config_map()), Some(parent));
+    }
+}

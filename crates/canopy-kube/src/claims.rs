@@ -1,0 +1,76 @@
+//! What a cluster says about itself.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use crate::cluster::{Cluster, RequestError, bounded};
+
+/// What a cluster of a product that is not recognised says.
+const OTHER: &str = "Other";
+
+impl Cluster {
+    /// Claims by reserved name: `id.k8s.io` (uid of the namespace kube-system, which stays for the
+    /// cluster's life), `kubeversion`, `product` and `platform`.
+    pub async fn claims(&self) -> Result<BTreeMap<String, String>, RequestError> {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        let system = bounded(namespaces.get_metadata("kube-system")).await?;
+        let version = bounded(self.client.apiserver_version()).await?.git_version;
+        let groups = bounded(self.client.list_api_groups()).await?;
+        let openshift = groups.groups.iter().any(|group| group.name == "config.openshift.io");
+        let one_node = ListParams::default().limit(1);
+        let nodes = bounded(Api::<Node>::all(self.client.clone()).list(&one_node)).await?;
+        let provider = nodes.items.into_iter().find_map(|node| node.spec?.provider_id).unwrap_or_default();
+        let claims = [
+            ("id.k8s.io", system.uid().unwrap_or_default()),
+            ("product", product(&version, openshift).to_owned()),
+            ("platform", platform(&provider).to_owned()),
+            ("kubeversion", version),
+        ];
+        Ok(claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// The distribution, by how it marks its versions.
+fn product(version: &str, openshift: bool) -> &'static str {
+    let marks = [("+k3s", "K3s"), ("+rke2", "RKE2"), ("-eks-", "EKS"), ("-gke.", "GKE")];
+    let marked = marks.into_iter().find(|(mark, _)| version.contains(mark)).map(|(_, product)| product);
+    if openshift { "OpenShift" } else { marked.unwrap_or(OTHER) }
+}
+
+/// Where the nodes run, by the scheme of a node's provider id.
+fn platform(provider_id: &str) -> &'static str {
+    match provider_id.split_once("://").map(|(scheme, _)| scheme) {
+        Some("aws") => "AWS",
+        Some("azure") => "Azure",
+        Some("gce") => "GCP",
+        Some("ibm") => "IBM",
+        Some("openstack") => "OpenStack",
+        Some("vsphere") => "VSphere",
+        _ => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_and_platforms_are_recognised_by_their_marks() {
+        for (version, openshift, expected) in [
+            ("v1.37.2", false, "Other"),
+            ("v1.37.2+k3s1", false, "K3s"),
+            ("v1.37.2+rke2r1", false, "RKE2"),
+            ("v1.37.2-eks-a1b2", false, "EKS"),
+            ("v1.37.2-gke.100", false, "GKE"),
+            ("v1.37.2", true, "OpenShift"),
+        ] {
+            assert_eq!(product(version, openshift), expected, "{version}");
+        }
+        assert_eq!(platform("aws:///eu-central-1a/i-0"), "AWS");
+        assert_eq!(platform("k3s://press-3"), "Other");
+        assert_eq!(platform(""), "Other");
+    }
+}

@@ -1,0 +1,166 @@
+//! Deletes what is in a set and still says so.
+//!
+//! An object is found by the set's label and the workload's uid on it, and deleted only in exactly
+//! the state in which that label was read: whoever takes the label off in between keeps the object.
+//! Deleting a namespace or a definition takes along what others put under it, as Kubernetes does;
+//! therefore both go last, when the rest of the set is gone.
+
+use std::collections::BTreeSet;
+
+use canopy_model::Uid;
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions, PropagationPolicy};
+
+use crate::applyset;
+use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
+use crate::kinds::Kind;
+use crate::object::{GroupKind, ObjectName};
+
+/// How often a delete is tried while a controller keeps changing the object under it.
+const ATTEMPTS_MAX: usize = 5;
+
+/// How far a delete has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// What is still there, in order of name.
+    pub remaining: Vec<ObjectName>,
+}
+
+impl Progress {
+    /// Whether nothing is left, not even the record of the set.
+    pub fn is_done(&self) -> bool {
+        self.remaining.is_empty()
+    }
+}
+
+/// A live object of a set.
+pub(crate) struct Found {
+    pub(crate) name: ObjectName,
+    kind: Kind,
+    metadata: PartialObjectMeta<DynamicObject>,
+}
+
+impl Cluster {
+    /// Deletes everything of a workload, dependents first, and says what is not gone yet. Call it
+    /// until it is done; a workload that is not there is done.
+    pub async fn delete(&self, uid: Uid) -> Result<Progress, Failed> {
+        let _turn = self.turn.lock().await;
+        let parent =
+            self.parent(uid).await.map_err(|error| error.while_doing("reading the record of the set"))?;
+        let mut kinds = parent.map(|parent| parent.inventory.kinds).unwrap_or_default();
+        kinds.extend(self.registry.members(uid).into_keys().map(|name| name.kind));
+        if !kinds.is_empty() {
+            self.registry.unsettle(uid);
+        }
+
+        let (last, first): (Vec<_>, Vec<_>) =
+            self.members(uid, &kinds).await?.into_iter().partition(|found| found.name.kind.is_foundation());
+        let mut remaining = self.remove_all(uid, first, PropagationPolicy::Foreground).await?;
+        if remaining.is_empty() {
+            remaining = self.remove_all(uid, last, PropagationPolicy::Foreground).await?;
+        } else {
+            remaining.extend(last.into_iter().map(|found| found.name));
+        }
+        if remaining.is_empty() {
+            self.remove_parent(uid)
+                .await
+                .map_err(|error| error.while_doing("deleting the record of the set"))?;
+            self.registry.remove(uid);
+        }
+        remaining.sort();
+        Ok(Progress { remaining })
+    }
+
+    /// The live objects of a set, among these kinds. A kind that is no longer served has none.
+    pub(crate) async fn members(&self, uid: Uid, kinds: &BTreeSet<GroupKind>) -> Result<Vec<Found>, Failed> {
+        let found: Vec<Vec<Found>> = stream::iter(kinds)
+            .map(|kind| async move {
+                self.members_of(uid, kind).await.map_err(|error| error.while_doing(format!("listing {kind}")))
+            })
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn members_of(&self, uid: Uid, group_kind: &GroupKind) -> Result<Vec<Found>, RequestError> {
+        let Some(kind) = self.kinds.find_any(group_kind).await? else { return Ok(Vec::new()) };
+        let listed = bounded(kind.api(&self.client, None).list_metadata(&applyset::members(uid))).await;
+        let found = |metadata: PartialObjectMeta<DynamicObject>| Found {
+            name: ObjectName::of(group_kind, &metadata),
+            kind: kind.clone(),
+            metadata,
+        };
+        match listed {
+            Ok(list) => Ok(list.items.into_iter().map(found).collect()),
+            Err(error) if error.is_not_found() => {
+                self.kinds.forget(&kind);
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes these objects and returns those that take their time. One that cannot be deleted keeps
+    /// no other from being deleted.
+    pub(crate) async fn remove_all(
+        &self,
+        uid: Uid,
+        found: Vec<Found>,
+        propagation: PropagationPolicy,
+    ) -> Result<Vec<ObjectName>, Failed> {
+        let outcomes: Vec<_> = stream::iter(found)
+            .map(|found| {
+                let propagation = propagation.clone();
+                async move {
+                    let name = found.name.clone();
+                    let doing = format!("deleting {name}");
+                    let gone = self.remove(uid, found, propagation).await;
+                    gone.map(|gone| (!gone).then_some(name)).map_err(|error| error.while_doing(doing))
+                }
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        outcomes.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Deletes one object as long as its label names the workload. True: it is gone, or not ours.
+    async fn remove(
+        &self,
+        uid: Uid,
+        found: Found,
+        propagation: PropagationPolicy,
+    ) -> Result<bool, RequestError> {
+        let Found { name, kind, mut metadata } = found;
+        let api = kind.api(&self.client, name.namespace.as_deref());
+        for attempt in 1.. {
+            if metadata.labels().get(applyset::LABEL_UID) != Some(&uid.to_string()) {
+                return Ok(true);
+            }
+            if metadata.metadata.deletion_timestamp.is_some() {
+                return Ok(false);
+            }
+            let exactly_this =
+                Preconditions { uid: metadata.uid(), resource_version: metadata.resource_version() };
+            let params = DeleteParams {
+                propagation_policy: Some(propagation.clone()),
+                preconditions: Some(exactly_this),
+                ..DeleteParams::default()
+            };
+            match bounded(api.delete(&name.name, &params)).await {
+                Ok(answer) => return Ok(answer.is_right()),
+                Err(error) if error.is_not_found() => return Ok(true),
+                Err(RequestError::Answer(status)) if status.code == 409 && attempt < ATTEMPTS_MAX => {
+                    let Some(newer) = bounded(api.get_metadata_opt(&name.name)).await? else {
+                        return Ok(true);
+                    };
+                    metadata = newer;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+}

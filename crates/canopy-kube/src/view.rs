@@ -1,0 +1,239 @@
+//! Concludes what became of the applied sets: from what was applied and what the watches told.
+//!
+//! States of one object are ordered by resource version, wherever they came from, so a watch that
+//! lags behind an apply shows no drift. Nothing here waits or asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use canopy_model::Uid;
+use kube::api::DynamicObject;
+use kube::runtime::watcher::Event;
+
+use crate::health::Health;
+use crate::object::{GroupKind, ObjectName};
+use crate::ownership::Seen;
+use crate::registry::{Member, Set, Sets};
+use crate::watch::Observed;
+
+/// The newest state of one object, as far as the watch told.
+#[derive(Debug, Clone, PartialEq)]
+enum Live {
+    There(Seen),
+    /// Gone, in or after this resource version.
+    Gone(u64),
+}
+
+impl Live {
+    fn version(&self) -> u64 {
+        match self {
+            Self::There(seen) => seen.version,
+            Self::Gone(version) => *version,
+        }
+    }
+}
+
+/// What the watches told, beside what was applied.
+#[derive(Default)]
+pub(crate) struct View {
+    applied: Sets,
+    live: BTreeMap<ObjectName, Live>,
+    /// The objects named so far by a list that is under way.
+    listing: BTreeMap<GroupKind, BTreeSet<ObjectName>>,
+}
+
+impl View {
+    /// Takes over the newest sets; returns the workloads that changed.
+    pub(crate) fn adopt(&mut self, sets: Sets, watched: &BTreeSet<GroupKind>) -> Vec<Uid> {
+        let same = |uid: &Uid, set: &Arc<Set>| self.applied.get(uid).is_some_and(|old| Arc::ptr_eq(old, set));
+        let changed = sets.iter().filter(|(uid, set)| !same(uid, set)).map(|(uid, _)| *uid).collect();
+        self.applied = sets;
+        let wanted: BTreeSet<_> = self.applied.values().flat_map(|set| set.members.keys()).collect();
+        self.live.retain(|name, live| {
+            watched.contains(&name.kind) && (matches!(live, Live::There(_)) || wanted.contains(name))
+        });
+        self.listing.retain(|kind, _| watched.contains(kind));
+        changed
+    }
+
+    /// Takes one event; returns the workloads to look at again.
+    pub(crate) fn take(&mut self, kind: &GroupKind, event: Event<DynamicObject>) -> BTreeSet<Uid> {
+        match event {
+            Event::Init => {
+                self.listing.insert(kind.clone(), BTreeSet::new());
+                BTreeSet::new()
+            }
+            Event::InitApply(object) => {
+                let name = ObjectName::of(kind, &object);
+                self.listing.entry(kind.clone()).or_default().insert(name.clone());
+                self.put(name, Live::There(Seen::of(&object)))
+            }
+            Event::InitDone => self.end_listing(kind),
+            Event::Apply(object) => self.put(ObjectName::of(kind, &object), Live::There(Seen::of(&object))),
+            Event::Delete(object) => {
+                let name = ObjectName::of(kind, &object);
+                let version = self.version(&name).max(Seen::of(&object).version);
+                self.put(name, Live::Gone(version))
+            }
+        }
+    }
+
+    fn put(&mut self, name: ObjectName, live: Live) -> BTreeSet<Uid> {
+        let concerned = self.concerned(&name);
+        self.live.insert(name, live);
+        concerned
+    }
+
+    /// What a complete list did not name is gone.
+    fn end_listing(&mut self, kind: &GroupKind) -> BTreeSet<Uid> {
+        let listed = self.listing.remove(kind).unwrap_or_default();
+        let known = self.live.keys().chain(self.applied.values().flat_map(|set| set.members.keys()));
+        let gone: Vec<_> =
+            known.filter(|name| name.kind == *kind && !listed.contains(name)).cloned().collect();
+        let put = |name: ObjectName| {
+            let version = self.version(&name);
+            self.put(name, Live::Gone(version))
+        };
+        gone.into_iter().flat_map(put).collect()
+    }
+
+    /// The newest version known of an object; 0 for none.
+    fn version(&self, name: &ObjectName) -> u64 {
+        let accepted = self.applied.values().filter_map(|set| set.members.get(name)?.accepted.as_ref());
+        let live = self.live.get(name).map(Live::version);
+        accepted.map(|seen| seen.version).chain(live).max().unwrap_or(0)
+    }
+
+    /// The workloads that name an object.
+    fn concerned(&self, name: &ObjectName) -> BTreeSet<Uid> {
+        self.applied.iter().filter(|(_, set)| set.members.contains_key(name)).map(|(uid, _)| *uid).collect()
+    }
+
+    /// What became of a workload; none while it is being changed.
+    pub(crate) fn conclude(&self, uid: Uid) -> Option<Observed> {
+        let set = self.applied.get(&uid).filter(|set| set.settled)?;
+        let mut drifted = None;
+        let mut worst = (Health::Healthy, String::new());
+        for (name, member) in &set.members {
+            let verdict = judge(uid, member, self.live.get(name));
+            if verdict.drifted {
+                drifted.get_or_insert_with(|| format!("{name} was changed by somebody else"));
+            }
+            if verdict.health > worst.0 {
+                worst = (verdict.health, format!("{name}: {}", verdict.message));
+            }
+        }
+        let (health, message) = worst;
+        let message = if message.is_empty() { drifted.clone().unwrap_or_default() } else { message };
+        Some(Observed { uid, drifted: drifted.is_some(), health, message })
+    }
+}
+
+struct Verdict {
+    drifted: bool,
+    health: Health,
+    message: String,
+}
+
+/// Compares an object as it was applied with its newest state.
+fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
+    let missing = |message: &str| Verdict {
+        drifted: member.accepted.is_some(),
+        health: Health::Missing,
+        message: message.to_owned(),
+    };
+    let accepted = member.accepted.as_ref();
+    let live = live.filter(|live| accepted.is_none_or(|accepted| live.version() >= accepted.version));
+    let seen = match (live, accepted) {
+        (Some(Live::There(seen)), _) | (None, Some(seen)) => seen,
+        (Some(Live::Gone(_)), Some(_)) => return missing("was deleted by somebody else"),
+        (_, None) => return missing("was not accepted by the cluster"),
+    };
+    if seen.owner != Some(uid.to_string()) {
+        return missing("belongs to another workload");
+    }
+    Verdict {
+        drifted: accepted.is_some_and(|accepted| accepted.owned != seen.owned),
+        health: seen.health,
+        message: seen.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const UID: Uid = Uid(7);
+
+    fn kind() -> GroupKind {
+        GroupKind::read("ConfigMap")
+    }
+
+    fn object(version: u64, owner: Uid, fields: &str) -> DynamicObject {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": "rules", "namespace": "line", "resourceVersion": version.to_string(),
+            "labels": {"canopy.dev/workload-uid": owner.to_string()},
+            "managedFields": [{"manager": "canopy", "operation": "Apply", "fieldsV1": {fields: {}}}],
+        }});
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// A view in which one object was accepted at version 5.
+    fn view(settled: bool) -> View {
+        let applied = object(5, UID, "f:data");
+        let member = Member { kind: None, accepted: Some(Seen::of(&applied)) };
+        let members = BTreeMap::from([(ObjectName::of(&kind(), &applied), member)]);
+        let mut view = View::default();
+        view.adopt(BTreeMap::from([(UID, Arc::new(Set { settled, members }))]), &BTreeSet::from([kind()]));
+        view
+    }
+
+    fn check(events: Vec<Event<DynamicObject>>, drifted: bool, health: Health, message: &str) {
+        let mut view = view(true);
+        let shown = format!("{events:?}");
+        for event in events {
+            view.take(&kind(), event);
+        }
+        let message = message.to_owned();
+        assert_eq!(view.conclude(UID), Some(Observed { uid: UID, drifted, health, message }), "{shown}");
+    }
+
+    #[test]
+    fn the_newest_state_decides() {
+        use Event::{Apply, Delete, Init, InitApply, InitDone};
+        use Health::{Healthy, Missing};
+        let same = |version| object(version, UID, "f:data");
+        let taken = |version| object(version, UID, "f:metadata");
+        let deleted = "ConfigMap line/rules: was deleted by somebody else";
+        let changed = "ConfigMap line/rules was changed by somebody else";
+        check(vec![], false, Healthy, "");
+        check(vec![Apply(taken(4))], false, Healthy, "");
+        check(vec![Apply(same(6))], false, Healthy, "");
+        check(vec![Apply(taken(6))], true, Healthy, changed);
+        check(vec![Apply(taken(6)), Apply(same(7))], false, Healthy, "");
+        check(vec![Delete(same(6))], true, Missing, deleted);
+        check(vec![Delete(same(6)), Apply(same(7))], false, Healthy, "");
+        check(vec![Init, InitApply(same(5)), InitDone], false, Healthy, "");
+        check(vec![Init], false, Healthy, "");
+        check(vec![Init, InitDone], true, Missing, deleted);
+        let foreign = object(6, Uid(8), "f:data");
+        check(vec![Apply(foreign)], true, Missing, "ConfigMap line/rules: belongs to another workload");
+    }
+
+    #[test]
+    fn nothing_is_concluded_while_a_set_is_being_changed() {
+        let mut view = view(false);
+        view.take(&kind(), Event::Delete(object(6, UID, "f:data")));
+        assert_eq!(view.conclude(UID), None);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_forgotten() {
+        let mut view = view(true);
+        view.take(&kind(), Event::Delete(object(6, UID, "f:data")));
+        assert_eq!(view.live.len(), 1);
+        view.adopt(Sets::new(), &BTreeSet::from([kind()]));
+        assert!(view.live.is_empty());
+    }
+}

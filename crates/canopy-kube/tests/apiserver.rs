@@ -1,0 +1,340 @@
+//! What a real API server does with bundles: one control plane, a namespace for each test.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use canopy_kube::apply::Reason;
+use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed};
+use canopy_model::Uid;
+use canopy_testbed::{ControlPlane, tools};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
+
+/// The longest wait for a state: controllers need a second, a busy machine far longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whoever comes first starts the control plane, whoever leaves last ends it.
+static PLANE: Mutex<Weak<ControlPlane>> = Mutex::const_new(Weak::new());
+
+struct Bed {
+    plane: Arc<ControlPlane>,
+    cluster: Cluster,
+    client: Client,
+    namespace: String,
+}
+
+impl Bed {
+    /// A namespace of nobody's workload on the shared control plane; none where there is no control plane.
+    async fn new(namespace: &str) -> Result<Option<Self>> {
+        let Some(tools) = tools() else { return Ok(None) };
+        let plane = {
+            let mut shared = PLANE.lock().await;
+            match shared.upgrade() {
+                Some(plane) => plane,
+                None => {
+                    let plane = Arc::new(ControlPlane::start(&tools, "kube").await?);
+                    *shared = Arc::downgrade(&plane);
+                    plane
+                }
+            }
+        };
+        let client = plane.client().await?;
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+        Api::<Namespace>::all(client.clone()).create(&Default::default(), &object).await?;
+        let cluster = Cluster::connect(Some(&plane.kubeconfig()), None).await?;
+        Ok(Some(Self { plane, cluster, client, namespace: namespace.to_owned() }))
+    }
+
+    fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn record(&self, uid: u128) -> Result<Option<ConfigMap>> {
+        let records = Api::<ConfigMap>::namespaced(self.client.clone(), "canopy-system");
+        Ok(records.get_opt(&format!("workload-{}", Uid(uid))).await?)
+    }
+
+    /// Changes an object as somebody does who edits by hand.
+    async fn edit<K>(&self, name: &str, patch: Value) -> Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let by_hand = PatchParams { field_manager: Some("by-hand".into()), ..PatchParams::default() };
+        self.api::<K>().patch(name, &by_hand, &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    fn config_map(&self, name: &str, value: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": self.namespace}, "data": {"speed": value}})
+    }
+
+    fn service(&self, name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}})
+    }
+
+    fn deployment(&self, name: &str, replicas: u32, image: &str) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "main", "image": image}]}}}})
+    }
+}
+
+fn bundle(uid: u128, revision: &str, manifests: Vec<Value>) -> Bundle {
+    Bundle {
+        uid: Uid(uid),
+        project: "default".into(),
+        name: format!("workload-{uid:x}"),
+        revision: revision.into(),
+        home: "eu/plant-7".parse().unwrap(),
+        home_incarnation: "i1".into(),
+        manifests,
+    }
+}
+
+/// Reads what is observed until it is as wanted.
+async fn until(
+    observed: &mut mpsc::Receiver<Observed>,
+    wanted: impl Fn(&Observed) -> bool,
+) -> Result<Observed> {
+    let mut last = None;
+    let found = async {
+        while let Some(next) = observed.recv().await {
+            if wanted(&next) {
+                return Some(next);
+            }
+            last = Some(next);
+        }
+        None
+    };
+    let found = tokio::time::timeout(PATIENCE, found).await;
+    found.ok().flatten().with_context(|| format!("the state never came; the last was {last:?}"))
+}
+
+async fn delete_completely(cluster: &Cluster, uid: u128) -> Result<()> {
+    let done = async {
+        while !cluster.delete(Uid(uid)).await?.is_done() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, done).await.context("never deleted completely")?
+}
+
+fn kinds(record: &ConfigMap) -> &str {
+    &record.annotations()["applyset.kubernetes.io/contains-group-kinds"]
+}
+
+#[tokio::test]
+async fn a_newer_revision_replaces_the_older_and_prunes_what_it_dropped() -> Result<()> {
+    let Some(bed) = Bed::new("prune").await? else { return Ok(()) };
+    let first = vec![bed.deployment("web", 1, "web:1"), bed.service("web"), bed.config_map("rules", "1")];
+    bed.cluster.apply(&bundle(0xa1, "r1", first.clone())).await?;
+    let before = bed.api::<Deployment>().get("web").await?;
+    assert_eq!(before.labels()["canopy.dev/workload-uid"], Uid(0xa1).to_string());
+    let record = bed.record(0xa1).await?.context("no record")?;
+    assert_eq!(
+        before.labels()["applyset.kubernetes.io/part-of"],
+        record.labels()["applyset.kubernetes.io/id"]
+    );
+    assert_eq!(kinds(&record), "ConfigMap,Deployment.apps,Service");
+    assert_eq!(record.annotations()["applyset.kubernetes.io/additional-namespaces"], "prune");
+
+    bed.cluster.apply(&bundle(0xa1, "r1", first)).await?;
+    let again = bed.api::<Deployment>().get("web").await?;
+    assert_eq!(again.metadata.generation, before.metadata.generation, "applying again changes nothing");
+
+    let second = vec![bed.deployment("web", 1, "web:2"), bed.service("web")];
+    bed.cluster.apply(&bundle(0xa1, "r2", second)).await?;
+    let live = serde_json::to_value(bed.api::<Deployment>().get("web").await?)?;
+    assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "web:2");
+    assert!(bed.api::<ConfigMap>().get_opt("rules").await?.is_none(), "the dropped object is pruned");
+    assert!(bed.api::<Service>().get_opt("web").await?.is_some());
+    let record = bed.record(0xa1).await?.context("no record")?;
+    assert_eq!(kinds(&record), "Deployment.apps,Service", "the inventory is narrowed");
+    assert_eq!(record.annotations()["canopy.dev/revision"], "r2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn drift_is_seen_and_corrected_by_applying_again() -> Result<()> {
+    let Some(bed) = Bed::new("drift").await? else { return Ok(()) };
+    let manifests = vec![bed.config_map("rules", "1"), bed.service("web"), bed.deployment("web", 0, "web:1")];
+    let workload = bundle(0xb1, "r1", manifests);
+    let mut observed = bed.cluster.watch();
+    bed.cluster.apply(&workload).await?;
+    until(&mut observed, |seen| seen.health == Health::Healthy && !seen.drifted).await?;
+
+    bed.edit::<ConfigMap>("rules", json!({"data": {"added": "by hand"}})).await?;
+    bed.edit::<Service>("web", json!({"spec": {"selector": {"app": "other"}}})).await?;
+    let seen = until(&mut observed, |seen| seen.drifted).await?;
+    assert_eq!(
+        seen.message, "Service drift/web was changed by somebody else",
+        "a field beside ours is no drift, a changed field is"
+    );
+    bed.cluster.apply(&workload).await?;
+    until(&mut observed, |seen| !seen.drifted).await?;
+    let selector = bed.api::<Service>().get("web").await?.spec.and_then(|spec| spec.selector);
+    assert_eq!(selector.context("no selector")?["app"], "web");
+
+    bed.api::<ConfigMap>().delete("rules", &Default::default()).await?;
+    let seen = until(&mut observed, |seen| seen.drifted).await?;
+    assert_eq!(seen.health, Health::Missing);
+    assert_eq!(seen.message, "ConfigMap drift/rules: was deleted by somebody else");
+    bed.cluster.apply(&workload).await?;
+    until(&mut observed, |seen| !seen.drifted && seen.health == Health::Healthy).await?;
+    assert!(bed.api::<ConfigMap>().get_opt("rules").await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deployment_without_nodes_is_progressing() -> Result<()> {
+    let Some(bed) = Bed::new("health").await? else { return Ok(()) };
+    let mut observed = bed.cluster.watch();
+    bed.cluster.apply(&bundle(0xc1, "r1", vec![bed.deployment("web", 2, "web:1")])).await?;
+    let waiting = "Deployment health/web: 0 of 2 replicas available";
+    let seen = until(&mut observed, |seen| seen.message == waiting).await?;
+    assert_eq!((seen.health, seen.drifted), (Health::Progressing, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_of_another_workload_is_a_conflict_and_nothing_changes() -> Result<()> {
+    let Some(bed) = Bed::new("conflict").await? else { return Ok(()) };
+    bed.cluster.apply(&bundle(0xd1, "r1", vec![bed.config_map("shared", "first")])).await?;
+    let second = bundle(0xd2, "r1", vec![bed.config_map("own", "1"), bed.config_map("shared", "second")]);
+    let error = bed.cluster.apply(&second).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ConfigMap conflict/shared belongs to workload workload-d1: remove it from one of the two workloads"
+    );
+    let ApplyError::Conflict { owner, .. } = error else { panic!("{error:?}") };
+    assert_eq!(owner, Uid(0xd1).to_string());
+    let shared = bed.api::<ConfigMap>().get("shared").await?;
+    assert_eq!(shared.data.context("no data")?["speed"], "first");
+    assert!(bed.api::<ConfigMap>().get_opt("own").await?.is_none());
+    assert!(bed.record(0xd2).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn refused_objects_are_named_and_the_others_are_applied() -> Result<()> {
+    let Some(bed) = Bed::new("refused").await? else { return Ok(()) };
+    bed.cluster.apply(&bundle(0xe1, "r1", vec![bed.config_map("old", "1"), bed.service("web")])).await?;
+    let mut invalid = bed.deployment("invalid", 1, "web:1");
+    invalid["spec"]["selector"]["matchLabels"]["app"] = json!("another");
+    let mut homeless = bed.config_map("homeless", "1");
+    homeless["metadata"]["namespace"] = Value::Null;
+    let mut nowhere = bed.config_map("nowhere", "1");
+    nowhere["metadata"]["namespace"] = json!("not-there");
+    let unknown = json!({"apiVersion": "example.dev/v1", "kind": "Robot", "metadata": {"name": "arm"}});
+    let manifests = vec![invalid, homeless, nowhere, unknown, bed.config_map("good", "1")];
+
+    let error = bed.cluster.apply(&bundle(0xe1, "r2", manifests)).await.unwrap_err();
+    let ApplyError::Refused { refusals, of: 5 } = error else { panic!("{error:?}") };
+    let [homeless, nowhere, invalid, unknown] = &refusals[..] else { panic!("{refusals:?}") };
+    assert_eq!(homeless.to_string(), "ConfigMap homeless: names no namespace: set metadata.namespace");
+    assert_eq!(
+        nowhere.to_string(),
+        "ConfigMap not-there/nowhere: namespace not-there does not exist: \
+         add it to the workload's manifests or create it"
+    );
+    assert_eq!(
+        unknown.to_string(),
+        "Robot arm: the cluster serves no kind Robot in example.dev/v1: install its definition first"
+    );
+    assert_eq!(invalid.object.to_string(), "Deployment refused/invalid");
+    let Reason::Rejected { reason, message } = &invalid.reason else { panic!("{invalid}") };
+    assert!(reason == "Invalid" && message.contains("selector"), "{invalid}");
+
+    assert!(bed.api::<ConfigMap>().get_opt("good").await?.is_some(), "the good one is applied");
+    assert!(bed.api::<ConfigMap>().get_opt("old").await?.is_some(), "nothing is pruned meanwhile");
+    let record = bed.record(0xe1).await?.context("no record")?;
+    assert_eq!(record.annotations()["canopy.dev/revision"], "r1", "the new revision is not complete");
+    assert_eq!(
+        kinds(&record),
+        "ConfigMap,Deployment.apps,Robot.example.dev,Service",
+        "the inventory stays wide"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn delete_takes_what_is_ours_and_nothing_else() -> Result<()> {
+    let Some(bed) = Bed::new("delete").await? else { return Ok(()) };
+    let foreign = serde_json::from_value(bed.config_map("foreign", "1"))?;
+    bed.api::<ConfigMap>().create(&Default::default(), &foreign).await?;
+    let manifests =
+        vec![bed.deployment("web", 1, "web:1"), bed.config_map("ours", "1"), bed.config_map("taken", "1")];
+    bed.cluster.apply(&bundle(0xf1, "r1", manifests)).await?;
+    let other_uid = json!({"metadata": {"labels": {"canopy.dev/workload-uid": "somebody-else"}}});
+    bed.edit::<ConfigMap>("taken", other_uid).await?;
+
+    delete_completely(&bed.cluster, 0xf1).await?;
+    assert!(bed.api::<Deployment>().get_opt("web").await?.is_none());
+    assert!(bed.api::<ConfigMap>().get_opt("ours").await?.is_none());
+    assert!(bed.api::<ConfigMap>().get_opt("taken").await?.is_some(), "its label names somebody else");
+    assert!(bed.api::<ConfigMap>().get_opt("foreign").await?.is_some());
+    assert!(bed.record(0xf1).await?.is_none());
+    assert!(bed.cluster.delete(Uid(0xf1)).await?.is_done(), "deleting again is done at once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_process_finds_and_deletes_what_an_old_one_applied() -> Result<()> {
+    let Some(bed) = Bed::new("restart").await? else { return Ok(()) };
+    let workload = bundle(0x11, "r1", vec![bed.config_map("rules", "1"), bed.deployment("web", 1, "web:1")]);
+    bed.cluster.apply(&workload).await?;
+
+    let restarted = Cluster::connect(Some(&bed.plane.kubeconfig()), None).await?;
+    let held =
+        restarted.list().await?.into_iter().find(|held| held.uid == workload.uid).context("not listed")?;
+    assert_eq!((held.project, held.name), (workload.project, workload.name));
+    assert_eq!((held.home, held.home_incarnation), (workload.home, workload.home_incarnation));
+    assert_eq!(held.revision, Some(workload.revision));
+    delete_completely(&restarted, 0x11).await?;
+    assert!(bed.api::<Deployment>().get_opt("web").await?.is_none());
+    assert!(restarted.list().await?.iter().all(|held| held.uid != workload.uid));
+    Ok(())
+}
+
+#[tokio::test]
+async fn namespaces_and_definitions_come_before_what_needs_them() -> Result<()> {
+    let Some(bed) = Bed::new("order").await? else { return Ok(()) };
+    let robot = json!({"apiVersion": "factory.example/v1", "kind": "Robot",
+        "metadata": {"name": "arm", "namespace": "order-made"}, "spec": {"axes": 6}});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "robots.factory.example"},
+        "spec": {"group": "factory.example", "scope": "Namespaced",
+            "names": {"plural": "robots", "singular": "robot", "kind": "Robot"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "order-made"}});
+    bed.cluster.apply(&bundle(0x21, "r1", vec![robot, definition, namespace])).await?;
+    delete_completely(&bed.cluster, 0x21).await?;
+    assert!(Api::<Namespace>::all(bed.client.clone()).get_opt("order-made").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_says_what_it_is() -> Result<()> {
+    let Some(bed) = Bed::new("claims").await? else { return Ok(()) };
+    let claims = bed.cluster.claims().await?;
+    let system = Api::<Namespace>::all(bed.client.clone()).get("kube-system").await?;
+    assert_eq!(Some(&claims["id.k8s.io"]), system.uid().as_ref());
+    assert!(claims["kubeversion"].starts_with("v1."), "{claims:?}");
+    assert_eq!((claims["product"].as_str(), claims["platform"].as_str()), ("Other", "Other"));
+    Ok(())
+}
