@@ -98,7 +98,7 @@ fn bundle(uid: u128, revision: &str, manifests: Vec<Value>) -> Bundle {
         project: "default".into(),
         name: format!("workload-{uid:x}"),
         revision: revision.into(),
-        home: "eu/plant-7".parse().unwrap(),
+        home: "eu/plant-7".parse().expect("a valid path"),
         home_incarnation: "i1".into(),
         manifests,
     }
@@ -336,5 +336,40 @@ async fn a_cluster_says_what_it_is() -> Result<()> {
     assert_eq!(Some(&claims["id.k8s.io"]), system.uid().as_ref());
     assert!(claims["kubeversion"].starts_with("v1."), "{claims:?}");
     assert_eq!((claims["product"].as_str(), claims["platform"].as_str()), ("Other", "Other"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_is_accepted_by_a_cluster() -> Result<()> {
+    let Some(bed) = Bed::new("example").await? else { return Ok(()) };
+    let text = include_str!("../../../deploy/examples/line-reconfiguration/workload.yaml");
+    let workload: Value = serde_saphyr::from_str(text)?;
+    let manifests = workload["spec"]["manifests"].as_array().context("no manifests")?.clone();
+    bed.cluster.apply(&bundle(0x31, "r1", manifests)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_survives_a_crash_of_the_api_server() -> Result<()> {
+    let Some(tools) = tools() else { return Ok(()) };
+    let mut plane = ControlPlane::start(&tools, "crash").await?;
+    let cluster = Cluster::connect(Some(&plane.kubeconfig()), None).await?;
+    let rules = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "rules", "namespace": "default"}, "data": {"speed": "1"}});
+    let workload = bundle(0x41, "r1", vec![rules]);
+    let mut observed = cluster.watch();
+    cluster.apply(&workload).await?;
+    until(&mut observed, |seen| seen.health == Health::Healthy).await?;
+
+    plane.kill();
+    let error = cluster.apply(&workload).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Failed(_)), "{error:?}");
+    plane.resume().await?;
+    let config_maps = Api::<ConfigMap>::namespaced(plane.client().await?, "default");
+    config_maps.delete("rules", &Default::default()).await?;
+    let seen = until(&mut observed, |seen| seen.drifted).await?;
+    assert_eq!(seen.health, Health::Missing);
+    cluster.apply(&workload).await?;
+    until(&mut observed, |seen| !seen.drifted && seen.health == Health::Healthy).await?;
     Ok(())
 }
