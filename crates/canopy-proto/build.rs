@@ -14,7 +14,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files(&root.join("canopy"))?, [&root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().include_file("packages.rs").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .include_file("packages.rs")
+        // One value has one encoding: peers compare rows by their bytes.
+        .btree_map(".canopy.link")
+        .compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -5,11 +5,18 @@
 //!
 //! - [`document`]: the YAML and JSON that users write and read, as admin objects;
 //! - [`selector`]: label selectors as text;
-//! - [`convert`]: admin objects as values of the model, checked on the way in.
+//! - [`convert`]: admin objects as values of the model, checked on the way in;
+//! - [`wire`]: frames and rows of the link as values of the core;
+//! - [`store_codec`]: durable values as a store keeps them.
 
 pub mod convert;
 pub mod document;
 pub mod selector;
+pub mod store_codec;
+pub mod wire;
+
+#[cfg(test)]
+mod arbitrary;
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 mod generated {

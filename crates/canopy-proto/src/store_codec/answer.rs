@@ -1,0 +1,101 @@
+//! Answers to commands, kept so that a repetition gets the same.
+
+use std::sync::Arc;
+
+use canopy_core::command::{Outcome, Refusal};
+use canopy_core::durable::Answer;
+use canopy_model::{Kind, Uptime};
+
+use crate::store::v1::{self, answer, refusal::Reason};
+use crate::wire::part::{bytes, read_name, read_path, read_uid};
+use crate::wire::{Error, required};
+
+impl From<&Answer> for v1::Answer {
+    fn from(answer: &Answer) -> Self {
+        let outcome = match &answer.outcome {
+            Outcome::Created(object) => answer::Outcome::Created((&**object).into()),
+            Outcome::Configured(object) => answer::Outcome::Configured((&**object).into()),
+            Outcome::Unchanged(object) => answer::Outcome::Unchanged((&**object).into()),
+            Outcome::Deleted => answer::Outcome::Deleted(v1::Nothing {}),
+            Outcome::Recorded(record) => answer::Outcome::Recorded(record.into()),
+            Outcome::Done => answer::Outcome::Done(v1::Nothing {}),
+            Outcome::Refused(refusal) => answer::Outcome::Refused(refusal.into()),
+        };
+        Self { at_ms: answer.at.0, outcome: Some(outcome) }
+    }
+}
+
+impl TryFrom<v1::Answer> for Answer {
+    type Error = Error;
+
+    fn try_from(answer: v1::Answer) -> Result<Self, Error> {
+        let outcome = match required("outcome", answer.outcome)? {
+            answer::Outcome::Created(object) => Outcome::Created(Arc::new(object.try_into()?)),
+            answer::Outcome::Configured(object) => Outcome::Configured(Arc::new(object.try_into()?)),
+            answer::Outcome::Unchanged(object) => Outcome::Unchanged(Arc::new(object.try_into()?)),
+            answer::Outcome::Deleted(_) => Outcome::Deleted,
+            answer::Outcome::Recorded(record) => Outcome::Recorded(record.try_into()?),
+            answer::Outcome::Done(_) => Outcome::Done,
+            answer::Outcome::Refused(refusal) => Outcome::Refused(refusal.try_into()?),
+        };
+        Ok(Self { outcome, at: Uptime(answer.at_ms) })
+    }
+}
+
+impl From<&Refusal> for v1::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::NotFound { kind, name, home } => Reason::NotFound(v1::NotFound {
+                kind: (*kind).to_owned(),
+                name: name.clone(),
+                home: home.to_string(),
+            }),
+            Refusal::Conflict { expected, current } => {
+                Reason::Conflict(v1::Conflict { expected: *expected, current: *current })
+            }
+            Refusal::Terminating(name) => Reason::Terminating(name.clone()),
+            Refusal::OtherIdentity { name, recorded, offered } => Reason::OtherIdentity(v1::OtherIdentity {
+                name: name.to_string(),
+                recorded: bytes(recorded.0),
+                offered: bytes(offered.0),
+            }),
+            Refusal::LabelExists { key, value } => {
+                Reason::LabelExists(v1::LabelExists { key: key.clone(), value: value.clone() })
+            }
+            Refusal::HasChildren { name, children } => {
+                Reason::HasChildren(v1::HasChildren { name: name.to_string(), children: *children })
+            }
+            Refusal::Invalid(problem) => Reason::Invalid(problem.clone()),
+        };
+        Self { reason: Some(reason) }
+    }
+}
+
+impl TryFrom<v1::Refusal> for Refusal {
+    type Error = Error;
+
+    fn try_from(refusal: v1::Refusal) -> Result<Self, Error> {
+        Ok(match required("reason", refusal.reason)? {
+            Reason::NotFound(v1::NotFound { kind, name, home }) => {
+                Self::NotFound { kind: read_kind(&kind)?, name, home: read_path("home", &home)? }
+            }
+            Reason::Conflict(v1::Conflict { expected, current }) => Self::Conflict { expected, current },
+            Reason::Terminating(name) => Self::Terminating(name),
+            Reason::OtherIdentity(other) => Self::OtherIdentity {
+                name: read_name("name", &other.name)?,
+                recorded: read_uid("recorded", &other.recorded)?,
+                offered: read_uid("offered", &other.offered)?,
+            },
+            Reason::LabelExists(v1::LabelExists { key, value }) => Self::LabelExists { key, value },
+            Reason::HasChildren(v1::HasChildren { name, children }) => {
+                Self::HasChildren { name: read_name("name", &name)?, children }
+            }
+            Reason::Invalid(problem) => Self::Invalid(problem),
+        })
+    }
+}
+
+fn read_kind(text: &str) -> Result<&'static str, Error> {
+    let kinds = [Kind::Hub, Kind::Cluster, Kind::Placement, Kind::Workload];
+    required("kind", kinds.into_iter().map(Kind::name).find(|name| *name == text))
+}

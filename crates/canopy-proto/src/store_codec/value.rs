@@ -1,0 +1,153 @@
+//! What slots hold.
+
+use std::sync::Arc;
+
+use canopy_core::durable::{Assigned, Held, Received, ReceivedRow, SentRow, Share, Slot, Value};
+use canopy_core::link::History;
+use prost::Message;
+
+use crate::link::v1 as link;
+use crate::store::v1;
+use crate::wire::part::{bytes, read_boot, read_incarnation, read_uids, uids};
+use crate::wire::row::{payload, value_bytes};
+use crate::wire::{Error, read, required};
+
+/// The bytes of a value.
+pub fn encode(value: &Value) -> Vec<u8> {
+    match value {
+        Value::History(history) => v1::History::from(history).encode_to_vec(),
+        Value::Object(object) => link::Object::from(&**object).encode_to_vec(),
+        Value::Child(record) => link::Record::from(record).encode_to_vec(),
+        Value::Cursor(received) => v1::Received::from(received).encode_to_vec(),
+        Value::Received(row) => v1::ReceivedRow::from(row).encode_to_vec(),
+        Value::Sent(SentRow { version, live }) => {
+            v1::SentRow { version: *version, live: *live }.encode_to_vec()
+        }
+        Value::Floor(version) => v1::Floor { version: *version }.encode_to_vec(),
+        Value::Assigned(Assigned { run, placements }) => {
+            v1::Assigned { run: *run, placements: uids(placements) }.encode_to_vec()
+        }
+        Value::Share(Share { grant, ceiling }) => {
+            v1::Share { grant: *grant, ceiling: *ceiling }.encode_to_vec()
+        }
+        Value::Answer(answer) => v1::Answer::from(answer).encode_to_vec(),
+        Value::Dropped => v1::Dropped {}.encode_to_vec(),
+        Value::Held(Held { report, withdrawn }) => {
+            v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
+        }
+        Value::Surveyed(incarnation) => v1::Surveyed { incarnation: bytes(incarnation.0) }.encode_to_vec(),
+    }
+}
+
+/// The value of this slot.
+pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
+    Ok(match slot {
+        Slot::History => Value::History(read::<v1::History>("a history", value)?.try_into()?),
+        Slot::Object(_) => Value::Object(Arc::new(read::<link::Object>("an object", value)?.try_into()?)),
+        Slot::Child(_) => Value::Child(read::<link::Record>("a record", value)?.try_into()?),
+        Slot::Cursor(_) => Value::Cursor(read::<v1::Received>("a cursor", value)?.try_into()?),
+        Slot::Received(_, _, key) => {
+            let row: v1::ReceivedRow = read("a received row", value)?;
+            Value::Received(ReceivedRow {
+                version: row.version,
+                learned: read_incarnation(&row.learned)?,
+                orphaned: row.orphaned,
+                payload: payload(key.kind, row.value)?,
+            })
+        }
+        Slot::Sent(..) => {
+            let v1::SentRow { version, live } = read("a sent row", value)?;
+            Value::Sent(SentRow { version, live })
+        }
+        Slot::Floor(_) => Value::Floor(read::<v1::Floor>("a floor", value)?.version),
+        Slot::Assigned(..) => {
+            let v1::Assigned { run, placements } = read("what was assigned", value)?;
+            Value::Assigned(Assigned { run, placements: read_uids("placements", &placements)? })
+        }
+        Slot::Share(..) => {
+            let v1::Share { grant, ceiling } = read("a share", value)?;
+            Value::Share(Share { grant, ceiling })
+        }
+        Slot::Answer(_) => Value::Answer(read::<v1::Answer>("an answer", value)?.try_into()?),
+        Slot::Dropped(_) => {
+            let v1::Dropped {} = read("a dropped orphan", value)?;
+            Value::Dropped
+        }
+        Slot::Held(_) => {
+            let v1::Held { report, withdrawn } = read("held work", value)?;
+            Value::Held(Held { report: required("report", report)?.try_into()?, withdrawn })
+        }
+        Slot::Surveyed => {
+            let v1::Surveyed { incarnation } = read("a survey", value)?;
+            Value::Surveyed(read_incarnation(&incarnation)?)
+        }
+    })
+}
+
+impl From<&History> for v1::History {
+    fn from(history: &History) -> Self {
+        let opening = |(boot, first_version): &(canopy_model::Boot, u64)| v1::Opening {
+            boot: bytes(boot.0),
+            first_version: *first_version,
+        };
+        Self {
+            incarnation: bytes(history.incarnation.0),
+            openings: history.boots.iter().map(opening).collect(),
+            former: history.former.iter().map(|former| bytes(former.0)).collect(),
+            version: history.version,
+            recovering: history.recovering,
+        }
+    }
+}
+
+impl TryFrom<v1::History> for History {
+    type Error = Error;
+
+    fn try_from(history: v1::History) -> Result<Self, Error> {
+        if history.openings.is_empty() {
+            return Err(Error::Missing("openings"));
+        }
+        let boots =
+            history.openings.iter().map(|opening| Ok((read_boot(&opening.boot)?, opening.first_version)));
+        Ok(Self {
+            incarnation: read_incarnation(&history.incarnation)?,
+            boots: boots.collect::<Result<_, Error>>()?,
+            former: history.former.iter().map(|former| read_incarnation(former)).collect::<Result<_, _>>()?,
+            version: history.version,
+            recovering: history.recovering,
+        })
+    }
+}
+
+impl From<&Received> for v1::Received {
+    fn from(received: &Received) -> Self {
+        Self {
+            cursor: Some(received.cursor.into()),
+            into: bytes(received.into.0),
+            generation: received.generation,
+        }
+    }
+}
+
+impl TryFrom<v1::Received> for Received {
+    type Error = Error;
+
+    fn try_from(received: v1::Received) -> Result<Self, Error> {
+        Ok(Self {
+            cursor: required("cursor", received.cursor)?.try_into()?,
+            into: read_incarnation(&received.into)?,
+            generation: received.generation,
+        })
+    }
+}
+
+impl From<&ReceivedRow> for v1::ReceivedRow {
+    fn from(row: &ReceivedRow) -> Self {
+        Self {
+            version: row.version,
+            learned: bytes(row.learned.0),
+            orphaned: row.orphaned,
+            value: value_bytes(&row.payload),
+        }
+    }
+}
