@@ -1,1 +1,30 @@
-//! The connection between a child and its parent over tonic.
+//! The connection between a child and its parent: TLS, HTTP/2 and tonic.
+//!
+//! Children dial, parents listen; one outbound port serves everything. Who the other side is, is
+//! decided by `canopy-identity` during the handshake, before a byte of HTTP is read. In reading
+//! order:
+//!
+//! - [`limits`]: every bound of a connection, and why;
+//! - [`listen`]: accepting connections, and who is at the other end of a request;
+//! - [`dial`]: reaching the parent at one of its addresses;
+//! - [`enroll`]: a node's first certificate, and its next ones;
+//! - [`session`], [`terms`]: frames between a driver and a peer, on either side;
+//! - [`downlink`], [`uplink`]: the parent's side and the child's;
+//! - [`converse`]: questions and commands from a parent to a child.
+
+pub mod converse;
+pub mod dial;
+pub mod downlink;
+pub mod enroll;
+#[cfg(test)]
+mod fixture;
+pub mod limits;
+pub mod listen;
+pub mod session;
+pub mod terms;
+pub mod uplink;
+
+pub use converse::{Answer, AskError, Children, Query, Responder};
+pub use downlink::downlink;
+pub use session::{Events, LinkEvent};
+pub use uplink::{Dialer, uplink};

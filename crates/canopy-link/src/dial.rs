@@ -1,0 +1,308 @@
+//! Reaching the parent at one of its addresses.
+//!
+//! Addresses are tried in turn, each with its own time limit. The address says only where to go:
+//! who answers there is checked by path. A channel is one connection; when it breaks, whoever holds
+//! it dials again, with a back-off of its own.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use canopy_identity::tls::refusal_of;
+use canopy_identity::verify::Refusal;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tracing::debug;
+
+use crate::limits::{CONNECT_MAX, HEADER_BYTES_MAX, KeepAlive};
+
+/// What HTTP calls the hub. It is never looked up.
+const AUTHORITY: &str = "http://hub.canopy.internal";
+
+/// Why one address did not lead to the parent.
+#[derive(Debug, thiserror::Error)]
+pub enum Attempt {
+    /// Not of the form `host:port`.
+    #[error("{address} is no address: write it as host:port")]
+    Form {
+        /// The address.
+        address: String,
+    },
+    /// The name is unknown here.
+    #[error("{address} cannot be resolved: is the name right, and does this machine's DNS know it?")]
+    Resolve {
+        /// The address.
+        address: String,
+        /// What the resolver says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing accepts connections there, or the network is in the way.
+    #[error("{address} cannot be connected to: is the hub running, and is the port open on the way?")]
+    Connect {
+        /// The address.
+        address: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("{address} did not answer within {} s: is a firewall dropping packets?", CONNECT_MAX.as_secs())]
+    Timeout {
+        /// The address.
+        address: String,
+    },
+    /// Somebody else's certificate.
+    #[error(
+        "{address} presented a certificate that is not of this fleet (issuer {issuer}): a TLS-breaking proxy? \
+         Ask for an exception for this address"
+    )]
+    Foreign {
+        /// The address.
+        address: String,
+        /// The issuer that the certificate names.
+        issuer: String,
+    },
+    /// Somebody of the fleet, and not the parent; or a certificate that is not valid now.
+    #[error("{address} is not the hub that this node belongs to")]
+    Refused {
+        /// The address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: Refusal,
+    },
+    /// TLS failed otherwise.
+    #[error("{address} does not speak TLS 1.3 as a hub does: is it another service's port?")]
+    Tls {
+        /// The address.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// HTTP/2 failed.
+    #[error("{address} broke the connection off")]
+    Http {
+        /// The address.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: tonic::transport::Error,
+    },
+}
+
+/// Why no address led to the parent: one attempt for each.
+#[derive(Debug)]
+pub struct Error(pub Vec<Attempt>);
+
+/// Connects to the first of `addresses` (each `host:port`) that `tls` accepts.
+pub async fn dial(
+    addresses: &[String],
+    tls: Arc<ClientConfig>,
+    keep_alive: KeepAlive,
+) -> Result<Channel, Error> {
+    let connector = TlsConnector::from(tls);
+    let mut attempts = Vec::new();
+    for address in addresses {
+        match attempt(address, &connector, keep_alive).await {
+            Ok(channel) => return Ok(channel),
+            Err(failed) => {
+                debug!(reason = %with_sources(&failed), "an address failed");
+                attempts.push(failed);
+            }
+        }
+    }
+    Err(Error(attempts))
+}
+
+async fn attempt(address: &str, tls: &TlsConnector, keep_alive: KeepAlive) -> Result<Channel, Attempt> {
+    let stream = tokio::time::timeout(CONNECT_MAX, connect(address, tls))
+        .await
+        .map_err(|_| Attempt::Timeout { address: address.to_owned() })??;
+    over(stream, keep_alive).await.map_err(|source| Attempt::Http { address: address.to_owned(), source })
+}
+
+async fn connect(address: &str, tls: &TlsConnector) -> Result<TlsStream<TcpStream>, Attempt> {
+    let owned = || address.to_owned();
+    let form = || Attempt::Form { address: owned() };
+    let (host, port) = address.rsplit_once(':').ok_or_else(form)?;
+    let port: u16 = port.parse().map_err(|_| form())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| form())?;
+
+    let found = lookup_host((host, port)).await;
+    let found: Vec<_> = found.map_err(|source| Attempt::Resolve { address: owned(), source })?.collect();
+    let connected = TcpStream::connect(found.as_slice()).await;
+    let stream = connected.map_err(|source| Attempt::Connect { address: owned(), source })?;
+    stream.set_nodelay(true).map_err(|source| Attempt::Connect { address: owned(), source })?;
+    tls.connect(name, stream).await.map_err(|error| tls_attempt(address, error))
+}
+
+fn tls_attempt(address: &str, source: io::Error) -> Attempt {
+    let address = address.to_owned();
+    let refusal = source.get_ref().and_then(|inner| inner.downcast_ref()).and_then(refusal_of);
+    match refusal.cloned() {
+        Some(Refusal::Foreign { issuer } | Refusal::Pin { issuer }) => Attempt::Foreign { address, issuer },
+        Some(source) => Attempt::Refused { address, source },
+        None => Attempt::Tls { address, source },
+    }
+}
+
+/// Speaks HTTP/2 over one connection that is already made.
+async fn over(
+    stream: TlsStream<TcpStream>,
+    keep_alive: KeepAlive,
+) -> Result<Channel, tonic::transport::Error> {
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: Uri| {
+        let stream = once.take();
+        async move { stream.ok_or_else(|| io::Error::other("the connection has ended: dial again")) }
+    });
+    Endpoint::from_static(AUTHORITY)
+        .http2_keep_alive_interval(keep_alive.every)
+        .keep_alive_timeout(keep_alive.wait)
+        .keep_alive_while_idle(true)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .connect_with_connector(connector)
+        .await
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn with_sources(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+impl fmt::Display for Error {
+    /// Names every address. The causes are part of it, since a list has no single source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no address of the parent is known: give one with --parent-address");
+        }
+        let attempts: Vec<_> = self.0.iter().map(|attempt| with_sources(attempt)).collect();
+        f.write_str(&attempts.join("; "))
+    }
+}
+
+impl StdError for Error {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use canopy_identity::tls::anonymous_config;
+    use canopy_proto::enroll::v1::RenewRequest;
+    use canopy_proto::enroll::v1::enroll_client::EnrollClient;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::fixture::{Fleet, Hub, PATIENCE};
+    use crate::limits::Admission;
+
+    async fn dial_to(fleet: &Fleet, addresses: &[&str]) -> Result<Channel, Error> {
+        let tls = anonymous_config(fleet.trust(), fleet.plant.peer().path.clone()).unwrap();
+        let addresses: Vec<_> = addresses.iter().map(|&address| address.to_owned()).collect();
+        dial(&addresses, Arc::new(tls), KeepAlive::default()).await
+    }
+
+    /// An address on which nothing listens.
+    async fn closed_port() -> String {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn addresses_are_tried_in_turn() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission::default()).await;
+        let closed = closed_port().await;
+        dial_to(&fleet, &[&closed, "nonsense", &hub.address]).await.unwrap();
+        let error = dial_to(&fleet, &[&closed, "nonsense"]).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("{closed} cannot be connected to")), "{error}");
+        assert!(error.contains("; nonsense is no address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_is_said_to_be_one() {
+        let error = dial_to(&Fleet::new(), &["hub.invalid:7443"]).await.unwrap_err();
+        assert!(matches!(&error.0[..], [Attempt::Resolve { .. }]), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_breaks_tls_is_named() {
+        let (fleet, other) = (Fleet::new(), Fleet::of("proxy.example"));
+        let proxy = Hub::start(&other, Admission::default()).await;
+        let error = dial_to(&fleet, &[&proxy.address]).await.unwrap_err().to_string();
+        let expected =
+            format!("{} presented a certificate that is not of this fleet (issuer CN=", proxy.address);
+        assert!(error.contains(&expected) && error.contains("a TLS-breaking proxy?"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn another_hub_of_the_fleet_is_not_the_parent() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission::default()).await;
+        let tls = anonymous_config(fleet.trust(), "elsewhere".parse().unwrap()).unwrap();
+        let dialled = dial(std::slice::from_ref(&hub.address), Arc::new(tls), KeepAlive::default()).await;
+        let error = dialled.unwrap_err();
+        assert!(matches!(&error.0[..], [Attempt::Refused { .. }]), "{error}");
+        assert!(error.to_string().contains("only hub elsewhere is accepted here"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_port_of_another_service_is_recognised() {
+        let fleet = Fleet::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let error = dial_to(&fleet, &[&address]).await.unwrap_err();
+        assert!(matches!(&error.0[..], [Attempt::Tls { .. }]), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_is_given_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let error = dial_to(&Fleet::new(), &[&address]).await.unwrap_err();
+        assert!(matches!(&error.0[..], [Attempt::Timeout { .. }]), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_hub_is_given_up() {
+        let fleet = Fleet::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let acceptor = TlsAcceptor::from(Arc::new(fleet.server_config()));
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            stream.write_all(crate::fixture::SETTINGS_FRAME).await.unwrap();
+            // Reads everything and answers nothing, not even a ping.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            std::future::pending::<()>().await;
+        });
+        let tls = anonymous_config(fleet.trust(), fleet.plant.peer().path.clone()).unwrap();
+        let soon = KeepAlive { every: Duration::from_millis(50), wait: Duration::from_millis(50) };
+        let channel = dial(&[address], Arc::new(tls), soon).await.unwrap();
+        let asking = async { EnrollClient::new(channel).renew(RenewRequest::default()).await };
+        let answer = tokio::time::timeout(PATIENCE, asking).await.expect("hangs for ever without keep-alive");
+        assert!(answer.is_err());
+    }
+}

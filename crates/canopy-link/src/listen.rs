@@ -1,0 +1,407 @@
+//! Accepting connections, and who is at the other end of a request.
+//!
+//! tonic's own TLS has no limit on handshakes and cannot check paths, so the accept loop is here.
+//! It survives whatever connects to it: a port scanner, plain HTTP, a proxy, a client that says
+//! nothing. A client without a certificate is let in where children are, since it may want to
+//! join; every service but that one asks [`peer`] or stands behind [`require_peer`].
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use canopy_identity::{Certified, Fingerprint, Peer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::Stream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+use tonic::{Request, Status};
+use tracing::{debug, warn};
+
+use crate::limits::{ACCEPT_PAUSE, Admission, HEADER_BYTES_MAX, KeepAlive, PENDING_RESETS_MAX, STREAMS_MAX};
+
+/// Connections that wait for the server to take them.
+const READY_MAX: usize = 16;
+
+/// Who is at the other end of a connection. Every request carries it as an extension.
+#[derive(Debug, Clone)]
+pub struct ConnectInfo {
+    /// The node; none for a client without a certificate.
+    pub peer: Option<Peer>,
+    /// The hash of the node's key.
+    pub key: Option<Fingerprint>,
+    /// Where it comes from.
+    pub remote: SocketAddr,
+}
+
+/// An accepted connection, for `serve_with_incoming`.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    info: ConnectInfo,
+    _slot: Slot,
+}
+
+/// The stream of accepted connections. Dropping it closes the listener.
+#[derive(Debug)]
+pub struct Incoming {
+    ready: mpsc::Receiver<Connection>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+/// Accepts connections that `tls` lets in. Must be called within a tokio runtime.
+pub fn incoming(listener: TcpListener, tls: ServerConfig, admission: Admission) -> Incoming {
+    let (sender, ready) = mpsc::channel(READY_MAX);
+    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), admission, sender));
+    Incoming { ready, _accepting: AbortOnDropHandle::new(accepting) }
+}
+
+/// A tonic server with our limits, to which services are added.
+pub fn server(keep_alive: KeepAlive) -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(keep_alive.every))
+        .http2_keepalive_timeout(Some(keep_alive.wait))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .max_concurrent_streams(STREAMS_MAX)
+}
+
+/// The node that makes a request.
+pub fn peer<T>(request: &Request<T>) -> Result<&Peer, Status> {
+    let info = request.extensions().get::<ConnectInfo>();
+    info.and_then(|info| info.peer.as_ref()).ok_or_else(|| {
+        Status::unauthenticated("this service needs a certificate: join first, with a token of this hub")
+    })
+}
+
+/// An interceptor for every service that is not for strangers.
+pub fn require_peer(request: Request<()>) -> Result<Request<()>, Status> {
+    peer(&request)?;
+    Ok(request)
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    admission: Admission,
+    sender: mpsc::Sender<Connection>,
+) {
+    let handshakes = Arc::new(Semaphore::new(admission.handshakes));
+    let addresses = Addresses::default();
+    loop {
+        let permit = handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "no connection can be accepted; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(slot) = addresses.take(remote.ip(), admission.per_address) else {
+            debug!(%remote, limit = admission.per_address, "too many connections from one address");
+            continue;
+        };
+        let (tls, sender, limit) = (tls.clone(), sender.clone(), admission.handshake);
+        tokio::spawn(async move {
+            if let Some(connection) = admit(tls, stream, remote, slot, permit, limit).await {
+                // The server has gone if this fails, and the connection with it.
+                let _ = sender.send(connection).await;
+            }
+        });
+    }
+}
+
+async fn admit(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    remote: SocketAddr,
+    slot: Slot,
+    _permit: OwnedSemaphorePermit,
+    limit: Duration,
+) -> Option<Connection> {
+    match tokio::time::timeout(limit, shake_hands(tls, stream)).await {
+        Ok(Ok(stream)) => {
+            let certified = certified(&stream);
+            let (peer, key) = certified.map(|found| (found.peer, found.key)).unzip();
+            debug!(%remote, peer = peer.as_ref().map(tracing::field::display), "connected");
+            Some(Connection { stream, info: ConnectInfo { peer, key, remote }, _slot: slot })
+        }
+        Ok(Err(error)) => {
+            debug!(%remote, error = %error.to_string().escape_debug(), "refused a connection");
+            None
+        }
+        Err(_) => {
+            debug!(%remote, ?limit, "a handshake took too long");
+            None
+        }
+    }
+}
+
+/// Completes the handshake and waits for the first byte, so that only clients with something to
+/// say get past the limits of a handshake.
+async fn shake_hands(tls: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    stream.set_nodelay(true)?;
+    let mut stream = tls.accept(stream).await?;
+    if stream.fill_buf().await?.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(stream)
+}
+
+fn certified(stream: &TlsStream<TcpStream>) -> Option<Certified> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    Some(Certified::read(chain.first()?).expect("the verifier has read this certificate"))
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection's place among those of its address.
+#[derive(Debug)]
+struct Slot {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn take(&self, address: IpAddr, limit: usize) -> Option<Slot> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Slot { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Result<Connection, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.ready.poll_recv(context).map(|connection| connection.map(Ok))
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ConnectInfo;
+
+    fn connect_info(&self) -> ConnectInfo {
+        self.info.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use canopy_identity::Role;
+    use canopy_identity::tls::{anonymous_config, client_config};
+    use canopy_proto::enroll::v1::RenewRequest;
+    use canopy_proto::enroll::v1::enroll_client::EnrollClient;
+    use rustls::ClientConfig;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::TlsConnector;
+    use tonic::Code;
+    use tonic::transport::Channel;
+
+    use super::*;
+    use crate::dial::{self, dial};
+    use crate::fixture::{Fleet, Hub, PATIENCE, Registrar, SETTINGS_FRAME, child};
+    use crate::{enroll, limits};
+
+    fn anonymous(fleet: &Fleet) -> ClientConfig {
+        anonymous_config(fleet.trust(), fleet.plant.peer().path.clone()).unwrap()
+    }
+
+    async fn connect(fleet: &Fleet, hub: &Hub) -> Result<Channel, dial::Error> {
+        let address = std::slice::from_ref(&hub.address);
+        dial(address, Arc::new(anonymous(fleet)), KeepAlive::default()).await
+    }
+
+    /// Asks for something that is refused, to see how far a request gets.
+    async fn ask(channel: Channel) -> Code {
+        EnrollClient::new(channel).renew(RenewRequest::default()).await.unwrap_err().code()
+    }
+
+    async fn closes(mut stream: impl AsyncRead + Unpin) {
+        let mut sink = tokio::io::sink();
+        let reading = tokio::io::copy(&mut stream, &mut sink);
+        // A connection that is cut off may end in an error as well.
+        let _ = tokio::time::timeout(PATIENCE, reading).await.expect("the connection stays open");
+    }
+
+    async fn tls_stream(fleet: &Fleet, hub: &Hub) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let stream = TcpStream::connect(&hub.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(anonymous(fleet)));
+        connector.connect("hub".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn those_who_say_nothing_are_cut_off() {
+        let fleet = Fleet::new();
+        let admission = Admission { handshake: Duration::from_millis(100), ..Admission::default() };
+        let hub = Hub::start(&fleet, admission).await;
+        closes(TcpStream::connect(&hub.address).await.unwrap()).await;
+        closes(tls_stream(&fleet, &hub).await).await;
+    }
+
+    #[tokio::test]
+    async fn the_loop_survives_what_is_no_hub_or_agent() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission::default()).await;
+        for greeting in ["GET / HTTP/1.1\r\n\r\n", "CONNECT hub:7443 HTTP/1.1\r\n\r\n", "\0\0\0\0\0\0"] {
+            let mut stream = TcpStream::connect(&hub.address).await.unwrap();
+            stream.write_all(greeting.as_bytes()).await.unwrap();
+            closes(stream).await;
+        }
+        assert_eq!(ask(connect(&fleet, &hub).await.unwrap()).await, Code::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn handshakes_wait_for_their_turn() {
+        let fleet = Fleet::new();
+        let admission = Admission { handshakes: 1, ..Admission::default() };
+        let hub = Hub::start(&fleet, admission).await;
+        let silent = TcpStream::connect(&hub.address).await.unwrap();
+        let waiting = connect(&fleet, &hub);
+        tokio::pin!(waiting);
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+        assert!(early.is_err(), "a second handshake began beside the first");
+        drop(silent);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_address_gets_its_share_and_no_more() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission { per_address: 1, ..Admission::default() }).await;
+        let first = connect(&fleet, &hub).await.unwrap();
+        assert_eq!(ask(first.clone()).await, Code::InvalidArgument);
+        assert!(connect(&fleet, &hub).await.is_err());
+        drop(first);
+        let again = async {
+            while connect(&fleet, &hub).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, again).await.expect("a closed connection gives its place back");
+    }
+
+    #[tokio::test]
+    async fn a_silent_client_is_given_up() {
+        let fleet = Fleet::new();
+        let soon = KeepAlive { every: Duration::from_millis(50), wait: Duration::from_millis(50) };
+        let desk = enroll::service(Registrar::new(&fleet, Default::default()));
+        let hub = Hub::serve(&fleet, Admission::default(), server(soon).add_service(desk)).await;
+        let mut stream = tls_stream(&fleet, &hub).await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(SETTINGS_FRAME).await.unwrap();
+        closes(stream).await;
+    }
+
+    #[tokio::test]
+    async fn strangers_get_nothing_but_enrolment() {
+        let fleet = Fleet::new();
+        let guarded = Hub::start_guarded(&fleet).await;
+        assert_eq!(ask(connect(&fleet, &guarded).await.unwrap()).await, Code::Unauthenticated);
+
+        let agent = child(&fleet.plant, Role::Agent, "press-3");
+        let parent = fleet.plant.peer().path.clone();
+        let tls = client_config(fleet.trust(), parent, &agent.leaf().unwrap()).unwrap();
+        let address = std::slice::from_ref(&guarded.address);
+        let channel = dial(address, Arc::new(tls), KeepAlive::default()).await.unwrap();
+        assert_eq!(ask(channel).await, Code::InvalidArgument, "a child reaches the service behind the guard");
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_its_peer() {
+        let fleet = Fleet::new();
+        let agent = child(&fleet.plant, Role::Agent, "press-3");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut connections = incoming(listener, fleet.server_config(), Admission::default());
+        let tls =
+            client_config(fleet.trust(), fleet.plant.peer().path.clone(), &agent.leaf().unwrap()).unwrap();
+        let _channel = dial(&[address], Arc::new(tls), KeepAlive::default()).await.unwrap();
+        let mut connection = tokio_stream::StreamExt::next(&mut connections).await.unwrap().unwrap();
+        let info = connection.connect_info();
+        assert_eq!((info.peer.as_ref(), info.key), (Some(agent.peer()), Some(agent.key().fingerprint())));
+        let mut preface = [0; 3];
+        connection.read_exact(&mut preface).await.unwrap();
+        assert_eq!(&preface, b"PRI", "the first byte, which was waited for, is still there");
+    }
+
+    #[tokio::test]
+    async fn headers_are_bounded() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission::default()).await;
+        let mut request = Request::new(RenewRequest::default());
+        let long = "x".repeat(limits::HEADER_BYTES_MAX as usize);
+        request.metadata_mut().insert("x-long", long.parse().unwrap());
+        let mut client = EnrollClient::new(connect(&fleet, &hub).await.unwrap());
+        assert_ne!(client.renew(request).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+}
