@@ -1,3 +1,7 @@
 //! The program `canopy-sim`; see the library `canopy_sim`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    canopy_sim::main()
+}

@@ -181,7 +181,7 @@ impl Hub {
         let row: Option<&ReceivedRow> =
             self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Grant, uid)));
         let stamp = row.map(|row| canopy_model::Stamp { incarnation: row.learned, version: row.version });
-        let grant = self.quota(uid);
+        let grant = self.quota(uid).unwrap_or(0);
         let unsure = self.history.recovering || !self.is_ready();
         let held = if unsure { self.held(uid).max(grant) } else { self.held(uid) };
         Some(Offer { stamp, grant, held, spare: self.spare(uid, most), unsure })

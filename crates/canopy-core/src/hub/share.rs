@@ -16,14 +16,15 @@ use crate::row::{Body, Key, Offer, RowKind};
 use crate::seam::Step;
 
 impl Hub {
-    /// How many clusters of a placement may be selected below this hub.
-    pub(super) fn quota(&self, placement: Uid) -> u32 {
+    /// How many clusters of a placement may be selected below this hub; none while its parent has
+    /// not said so: then nothing is taken and nothing given back.
+    pub(super) fn quota(&self, placement: Uid) -> Option<u32> {
         if let Some(object) = self.objects.get(&placement) {
-            return object.placement().and_then(|spec| spec.number_of_clusters).unwrap_or(0);
+            return object.placement().and_then(|spec| spec.number_of_clusters);
         }
         match self.from_parent(RowKind::Grant, placement) {
-            Some(Body::Grant(count)) => *count,
-            _ => 0,
+            Some(Body::Grant(count)) => Some(*count),
+            _ => None,
         }
     }
 
@@ -36,18 +37,39 @@ impl Hub {
             .and_then(|object| object.placement())
             .is_some_and(|spec| spec.number_of_clusters.is_some());
         if !numbered {
-            if !self.is_known(placement) {
+            let readable = self.object(placement).is_some() || !self.is_known(placement);
+            if readable {
                 self.drop_shares(placement, &mut changed, step);
             }
             return changed;
         }
+        self.count_what_runs(placement, step);
         self.release(placement, &mut changed, step);
-        self.shed_surplus(placement, &mut changed, step);
-        self.fill(placement, &mut changed, step);
+        if let Some(quota) = self.quota(placement) {
+            self.shed_surplus(placement, quota, &mut changed, step);
+            self.fill(placement, quota, &mut changed, step);
+        }
         changed
     }
 
-    /// A placement that is gone grants nothing.
+    /// Work that runs for a placement counts as selected, also when the number is new.
+    fn count_what_runs(&mut self, placement: Uid, step: &mut Step) {
+        let mut uncounted = Vec::new();
+        for workload in self.index.users(placement) {
+            let clusters = self.assigned.range((workload, first_name())..);
+            for ((_, name), (assigned, _)) in clusters.take_while(|((uid, _), _)| *uid == workload) {
+                let counted = self.shares.contains_key(&(placement, name.clone()));
+                if assigned.placements.contains(&placement) && !counted {
+                    uncounted.push((name.clone(), Share { grant: u32::from(assigned.run), ceiling: 1 }));
+                }
+            }
+        }
+        for (name, share) in uncounted {
+            self.set_share(placement, &name, share, step);
+        }
+    }
+
+    /// A placement that is gone, or has no number, grants nothing.
     fn drop_shares(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
         for name in self.sharers(placement) {
             if self
@@ -95,8 +117,8 @@ impl Hub {
     }
 
     /// A lowered number gives back the last paths first, unused grants before used ones.
-    fn shed_surplus(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
-        let quota = u64::from(self.quota(placement));
+    fn shed_surplus(&mut self, placement: Uid, quota: u32, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        let quota = u64::from(quota);
         let sharers = self.sharers(placement);
         let mut granted: u64 =
             sharers.iter().map(|name| u64::from(self.shares[&(placement, name.clone())].grant)).sum();
@@ -129,11 +151,11 @@ impl Hub {
 
     /// Fills missing slots in the order of paths. A hub that lost its memory grows nothing: there
     /// may be clusters that it does not know.
-    fn fill(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
-        if self.history.recovering {
+    fn fill(&mut self, placement: Uid, quota: u32, changed: &mut BTreeSet<Name>, step: &mut Step) {
+        if self.history.recovering || !self.holdings_known(placement) {
             return;
         }
-        let mut free = self.free(placement);
+        let mut free = quota.saturating_sub(self.held(placement));
         let names: Vec<Name> = self.children.keys().cloned().collect();
         for name in names {
             if free == 0 {
@@ -152,9 +174,16 @@ impl Hub {
         }
     }
 
-    /// Slots that nobody holds or may hold.
-    fn free(&self, placement: Uid) -> u32 {
-        self.quota(placement).saturating_sub(self.held(placement))
+    /// Whether it is known what every hub below holds. A placement that got its number after it was
+    /// made may run anywhere until each has told.
+    fn holdings_known(&self, placement: Uid) -> bool {
+        let changed = self.object(placement).is_some_and(|object| object.metadata.generation > 1);
+        let offer = Key::new(RowKind::Offer, placement);
+        let told = |name: &Name| {
+            self.shares.contains_key(&(placement, name.clone()))
+                || self.children.get(name).is_some_and(|child| child.edge.inbox.get(&offer).is_some())
+        };
+        !changed || self.names(Role::Hub).iter().all(told)
     }
 
     /// What the children may hold of a placement.
@@ -210,14 +239,13 @@ impl Hub {
 
     /// A child hub told what it holds: its ceiling follows once it has seen the present grant.
     pub(super) fn offered(&mut self, placement: Uid, name: &Name, step: &mut Step) {
-        let Some(share) = self.shares.get(&(placement, name.clone())).copied() else { return };
-        let current =
-            self.current_offer(placement, name).filter(|offer| !offer.unsure).map(|offer| offer.held);
-        let ceiling = match current {
-            Some(held) => share.grant.max(held),
-            None => share.ceiling,
+        let Some(offer) = self.current_offer(placement, name).cloned() else { return };
+        let next = match self.shares.get(&(placement, name.clone())) {
+            None => Share { grant: offer.held, ceiling: offer.held },
+            Some(share) if offer.unsure => *share,
+            Some(share) => Share { ceiling: share.grant.max(offer.held), ..*share },
         };
-        self.set_share(placement, name, Share { ceiling, ..share }, step);
+        self.set_share(placement, name, next, step);
     }
 
     /// Whether an own cluster runs work for a placement, or is still removing it.

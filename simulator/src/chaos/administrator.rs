@@ -1,0 +1,246 @@
+//! Who writes objects, moves labels, and resolves what only a person can.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use canopy_core::Input;
+use canopy_core::command::{Command, Outcome, Verb};
+use canopy_model::{
+    Digest, Kind, Labels, Name, ObjectName, Path, Placement, Record, Revision, Role, Selector, Spec, Uid,
+    Workload,
+};
+
+use super::world::{Broken, Event, World};
+
+impl World {
+    /// Records a node at its parent, as joining with a token does.
+    pub(crate) fn enrol(&mut self, node: usize) -> Result<(), Broken> {
+        let Some(parent) = self.nodes[node].parent else { return Ok(()) };
+        let name = self.nodes[node].path.name().expect("a child has a name");
+        let record = self.nodes[node].identity.clone();
+        self.ask(parent, Verb::Accept { name, record })?;
+        Ok(())
+    }
+
+    /// A command to a hub that is up; the answer.
+    pub(crate) fn ask(&mut self, hub: usize, verb: Verb) -> Result<Option<Outcome>, Broken> {
+        if self.nodes[hub].machine.is_none() {
+            return Ok(None);
+        }
+        let command = Command { id: self.uid(), principal: "chaos".into(), verb };
+        self.note(format!("{} is asked: {:?}", self.nodes[hub].path, command.verb));
+        self.feed(hub, Input::Command(command.clone()))?;
+        let outcome = self.answers.remove(&command.id);
+        self.witness_command(&command, outcome.as_ref());
+        if outcome.is_some() && self.rng.u8(..10) == 0 && self.nodes[hub].machine.is_some() {
+            self.occurrences.note("command repeated");
+            self.feed(hub, Input::Command(command.clone()))?;
+            let again = self.answers.remove(&command.id);
+            if again.is_some() && again != outcome {
+                return Err(format!("a repeated command got another answer: {again:?}, not {outcome:?}"));
+            }
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) fn administer(&mut self) -> Result<(), Broken> {
+        if self.calm {
+            return Ok(());
+        }
+        let delay = self.rng.u64(300..6_000);
+        self.schedule(delay, Event::Administer);
+        match self.rng.u8(..20) {
+            0..=4 => self.write_workload(),
+            5..=7 => self.write_placement(),
+            8..=9 => self.delete_something(),
+            10..=15 => self.move_label(),
+            16 => self.edit_cluster(),
+            17 => {
+                let agents = self.present(Role::Agent);
+                let agent = agents[self.rng.usize(..agents.len())];
+                self.nodes[agent].cluster.refuse_next = self.rng.u32(1..3);
+                Ok(())
+            }
+            18 => self.join(),
+            _ => self.release(),
+        }
+    }
+
+    /// The root, or sometimes a region: a home that goes on working while it is cut off.
+    fn pick_home(&mut self) -> usize {
+        let hubs = self.present(Role::Hub);
+        if self.rng.bool() { 0 } else { hubs[self.rng.usize(..hubs.len())] }
+    }
+
+    fn pick_name(&mut self, letter: char) -> ObjectName {
+        object_name(&format!("{letter}{}", self.rng.u8(..3)))
+    }
+
+    fn note_region_write(&mut self, home: usize) {
+        if home != 0 && self.network.is_cut(home) {
+            self.occurrences.note("object homed at a region changed while it was cut off");
+        }
+    }
+
+    fn write_workload(&mut self) -> Result<(), Broken> {
+        let home = self.pick_home();
+        self.note_region_write(home);
+        let name = self.pick_name('w');
+        let mut placements: Vec<Name> = Vec::new();
+        for letter in 0..3 {
+            if self.rng.bool() {
+                placements.push(object_name(&format!("p{letter}")).name);
+            }
+        }
+        let content: Arc<[u8]> = Arc::from([self.rng.u8(..)].as_slice());
+        let digest = Digest([self.rng.u8(..); 32]);
+        let revision = Revision { digest, size: 1, inline: Some(content) };
+        let spec = Spec::Workload(Workload { placements, revision });
+        self.apply(home, name, spec)
+    }
+
+    fn write_placement(&mut self) -> Result<(), Broken> {
+        let home = self.pick_home();
+        self.note_region_write(home);
+        let name = self.pick_name('p');
+        let line = self.pick_line();
+        let predicates = if self.rng.u8(..4) == 0 { Vec::new() } else { vec![Selector::equal("line", line)] };
+        let number_of_clusters = self.rng.bool().then(|| self.rng.u32(0..4));
+        self.apply(home, name, Spec::Placement(Placement { predicates, number_of_clusters }))
+    }
+
+    fn apply(&mut self, home: usize, name: ObjectName, spec: Spec) -> Result<(), Broken> {
+        let uid = self.uid();
+        self.ask(home, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None })?;
+        Ok(())
+    }
+
+    fn delete_something(&mut self) -> Result<(), Broken> {
+        let home = self.pick_home();
+        let (kind, letter) =
+            if self.rng.u8(..3) == 0 { (Kind::Placement, 'p') } else { (Kind::Workload, 'w') };
+        let name = self.pick_name(letter);
+        let outcome = self.ask(home, Verb::Delete { kind, name, forget: false, expected: None })?;
+        let dark = self.present(Role::Agent).into_iter().any(|agent| {
+            let holds = self.nodes[agent].cluster.sets().next().is_some();
+            holds && (self.network.is_cut(agent) || self.nodes[agent].machine.is_none())
+        });
+        if dark && kind == Kind::Workload && outcome == Some(Outcome::Deleted) {
+            self.occurrences.note("deleted while a cluster was dark");
+        }
+        Ok(())
+    }
+
+    fn move_label(&mut self) -> Result<(), Broken> {
+        let agents = self.present(Role::Agent);
+        let agent = agents[self.rng.usize(..agents.len())];
+        let line = self.pick_line().to_owned();
+        let hub = self.nodes[agent].parent.expect("an agent has a hub");
+        let name = self.nodes[agent].path.name().expect("an agent has a name");
+        let changes = BTreeMap::from([("line".to_owned(), Some(line))]);
+        if let Some(Outcome::Recorded(_)) = self.ask(hub, Verb::Label { name, changes, overwrite: true })? {
+            self.occurrences.note("label moved");
+        }
+        Ok(())
+    }
+
+    fn edit_cluster(&mut self) -> Result<(), Broken> {
+        let agents = self.present(Role::Agent);
+        let agent = agents[self.rng.usize(..agents.len())];
+        let uid = self.nodes[agent].cluster.sets().next().map(|(uid, _)| uid);
+        let now = self.clock(agent);
+        if let Some(event) = uid.and_then(|uid| self.nodes[agent].cluster.edit(now, uid)) {
+            self.answer(agent, vec![event]);
+        }
+        Ok(())
+    }
+
+    fn join(&mut self) -> Result<(), Broken> {
+        const AGENTS_MAX: usize = 14;
+        let hubs: Vec<usize> =
+            self.present(Role::Hub).into_iter().filter(|hub| self.nodes[*hub].machine.is_some()).collect();
+        if hubs.is_empty() || self.present(Role::Agent).len() >= AGENTS_MAX {
+            return Ok(());
+        }
+        let hub = hubs[self.rng.usize(..hubs.len())];
+        let name = format!("new-{}", self.nodes.len());
+        let agent = self.add_child(hub, &name, Role::Agent);
+        self.occurrences.note("cluster joined");
+        self.enrol(agent)?;
+        self.schedule(100, Event::Start { node: agent });
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Broken> {
+        let agents = self.present(Role::Agent);
+        if agents.len() < 4 {
+            return Ok(());
+        }
+        let agent = agents[self.rng.usize(..agents.len())];
+        let hub = self.nodes[agent].parent.expect("an agent has a hub");
+        let name = self.nodes[agent].path.name().expect("an agent has a name");
+        self.ask(hub, Verb::Release { name, forget: false })?;
+        Ok(())
+    }
+
+    /// A released node ends for good.
+    pub(crate) fn leave(&mut self, node: usize) {
+        self.occurrences.note("cluster left");
+        self.note(format!("{} has left", self.nodes[node].path));
+        self.nodes[node].left = true;
+        self.crash(node);
+    }
+
+    /// What only a person can decide after memory was lost: strangers are accepted, missing
+    /// clusters forgotten, orphans adopted or dropped.
+    pub(crate) fn resolve_by_hand(&mut self) -> Result<(), Broken> {
+        for hub in self.present(Role::Hub).into_iter().rev() {
+            for (name, record) in self.strangers(hub) {
+                self.ask(hub, Verb::Accept { name, record })?;
+            }
+            if self.hub(hub).is_some_and(|it| it.is_recovering()) {
+                self.ask(hub, Verb::ForgetMissing)?;
+            }
+            let path = self.nodes[hub].path.clone();
+            let orphans = self.hub(hub).map(|it| it.orphans()).unwrap_or_default();
+            for (uid, orphan) in orphans.into_iter().filter(|(_, orphan)| orphan.home.path == path) {
+                self.adopt_or_drop(hub, uid, orphan.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn strangers(&self, hub: usize) -> Vec<(Name, Record)> {
+        let Some(machine) = self.hub(hub) else { return Vec::new() };
+        let strange = machine.children().iter().filter(|(_, child)| child.record.is_none());
+        let path: &Path = &self.nodes[hub].path;
+        let known = |name: &Name| {
+            let node = self.nodes.iter().find(|node| node.path == path.child(name))?;
+            Some((name.clone(), node.identity.clone()))
+        };
+        strange.filter_map(|(name, _)| known(name)).collect()
+    }
+
+    fn adopt_or_drop(&mut self, hub: usize, uid: Uid, name: ObjectName) -> Result<(), Broken> {
+        let known = self.witness.spec(uid);
+        let taken = known
+            .as_ref()
+            .is_some_and(|spec| self.hub(hub).is_some_and(|it| it.find(spec.kind(), &name).is_some()));
+        match known {
+            Some(spec) if !taken && self.rng.bool() => {
+                self.occurrences.note("orphan adopted");
+                self.ask(hub, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None })?;
+            }
+            _ => {
+                self.occurrences.note("orphan dropped");
+                self.ask(hub, Verb::Drop(uid))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn object_name(name: &str) -> ObjectName {
+    let valid = |text: &str| text.parse().expect("names of the simulation are valid");
+    ObjectName { project: valid("default"), name: valid(name) }
+}

@@ -1,0 +1,62 @@
+//! How often each situation occurred.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a run of many seeds must have met to mean anything.
+const SITUATIONS: [&str; 24] = [
+    "crash before the commit",
+    "crash after the commit, before the effects",
+    "partition",
+    "half-open connection",
+    "frame repeated",
+    "frame out of order",
+    "hub lost its disk",
+    "agent lost its disk",
+    "hub restored from an old copy",
+    "agent restored from an old copy",
+    "restored node met a newer neighbour",
+    "node learned that its history was lost",
+    "wall clock jumped",
+    "cluster joined",
+    "cluster left",
+    "label moved",
+    "deleted while a cluster was dark",
+    "object homed at a region changed while it was cut off",
+    "number lowered",
+    "slot moved to another cluster",
+    "orphan deleted by its home",
+    "orphan adopted",
+    "orphan dropped",
+    "command repeated",
+];
+
+/// Counts of situations.
+#[derive(Debug, Default)]
+pub(crate) struct Occurrences(BTreeMap<&'static str, u64>);
+
+impl Occurrences {
+    pub(crate) fn note(&mut self, situation: &'static str) {
+        debug_assert!(SITUATIONS.contains(&situation), "{situation} is not listed");
+        *self.0.entry(situation).or_default() += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (situation, count) in &other.0 {
+            *self.0.entry(situation).or_default() += count;
+        }
+    }
+
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        SITUATIONS.into_iter().filter(|situation| !self.0.contains_key(situation)).collect()
+    }
+}
+
+impl fmt::Display for Occurrences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for situation in SITUATIONS {
+            writeln!(f, "{:>10}  {situation}", self.0.get(situation).copied().unwrap_or(0))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,413 @@
+//! Nodes with their disks, the virtual clock and the queue of events.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use canopy_core::cluster::Cluster;
+use canopy_core::command::Outcome;
+use canopy_core::durable::{Change, Slot, Value};
+use canopy_core::effect::{Alert, ClusterOrder};
+use canopy_core::input::ClusterEvent;
+use canopy_core::link::{EdgeId, Frame, SessionId};
+use canopy_core::{Agent, Effect, Hub, Input, Machine, Step};
+use canopy_model::{Boot, Labels, Name, Now, Path, Record, Role, Uid, Uptime, Wall};
+
+use super::network::Network;
+use super::occurrences::Occurrences;
+use super::witness::Witness;
+
+/// For how long faults are thrown, in virtual milliseconds.
+const CHAOS_MS: u64 = 300_000;
+/// Within what time after healing everything must be as wanted, in virtual milliseconds.
+const REST_MS: u64 = 120_000;
+/// The wall clock at the start.
+const EPOCH_MS: u64 = 1_800_000_000_000;
+
+pub(crate) type Disk = BTreeMap<Slot, Value>;
+
+/// A node of the tree, in memory or not.
+pub(crate) struct Node {
+    pub path: Path,
+    pub parent: Option<usize>,
+    pub identity: Record,
+    pub machine: Option<Running>,
+    pub disk: Disk,
+    pub copy: Option<Disk>,
+    pub cluster: Cluster,
+    /// What the wall clock is ahead, in milliseconds.
+    pub skew: i64,
+    /// It was released and never comes back.
+    pub left: bool,
+    /// Counts its starts, so that answers to a former process are not heard.
+    pub life: u64,
+    pub wake: Option<Uptime>,
+}
+
+pub(crate) enum Running {
+    Hub(Box<Hub>),
+    Agent(Box<Agent>),
+}
+
+impl Running {
+    fn handle(&mut self, now: Now, input: Input) -> Step {
+        match self {
+            Self::Hub(hub) => hub.handle(now, input),
+            Self::Agent(agent) => agent.handle(now, input),
+        }
+    }
+
+    fn wake_at(&self) -> Option<Uptime> {
+        match self {
+            Self::Hub(hub) => hub.wake_at(),
+            Self::Agent(agent) => agent.wake_at(),
+        }
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Dial { child: usize },
+    Deliver { node: usize, edge: EdgeId, session: SessionId, frame: Frame },
+    Closed { node: usize, edge: EdgeId, session: SessionId },
+    Wake { node: usize },
+    Answer { node: usize, life: u64, event: ClusterEvent },
+    ClusterWake { node: usize },
+    Start { node: usize },
+    Heal { child: usize },
+    Administer,
+    Fault,
+}
+
+/// A promise that was broken.
+pub(crate) type Broken = String;
+
+pub(crate) struct World {
+    pub rng: fastrand::Rng,
+    pub now: u64,
+    pub nodes: Vec<Node>,
+    pub network: Network,
+    pub witness: Witness,
+    pub occurrences: Occurrences,
+    pub log: Vec<String>,
+    pub calm: bool,
+    pub disk_faults: bool,
+    pub answers: BTreeMap<Uid, Outcome>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    sequence: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            rng: fastrand::Rng::with_seed(seed),
+            now: 0,
+            nodes: Vec::new(),
+            network: Network::default(),
+            witness: Witness::default(),
+            occurrences: Occurrences::default(),
+            log: Vec::new(),
+            calm: false,
+            disk_faults: seed % 3 != 0,
+            answers: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            sequence: 0,
+        };
+        world.plant();
+        world
+    }
+
+    /// A root, two or three regions, sometimes a plant below a region, and agents below any.
+    fn plant(&mut self) {
+        self.add_node(Path::root(), None, Role::Hub);
+        for region in 0..self.rng.usize(2..=3) {
+            let region_at = self.add_child(0, &format!("region-{region}"), Role::Hub);
+            let mut hubs = vec![region_at];
+            if self.rng.u8(..3) == 0 {
+                hubs.push(self.add_child(region_at, "plant-7", Role::Hub));
+            }
+            for hub in hubs {
+                for agent in 0..self.rng.usize(1..=3) {
+                    self.add_child(hub, &format!("edge-{agent}"), Role::Agent);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add_child(&mut self, parent: usize, name: &str, role: Role) -> usize {
+        let name: Name = name.parse().expect("names of the simulation are valid");
+        let path = self.nodes[parent].path.child(&name);
+        self.add_node(path, Some(parent), role)
+    }
+
+    fn add_node(&mut self, path: Path, parent: Option<usize>, role: Role) -> usize {
+        let mut labels = Labels::new();
+        if role == Role::Agent {
+            labels.insert("line".into(), self.pick_line().into());
+        }
+        let identity = Record { uid: self.uid(), role, labels, leaving: false };
+        self.nodes.push(Node {
+            path,
+            parent,
+            identity,
+            machine: None,
+            disk: Disk::new(),
+            copy: None,
+            cluster: Cluster::default(),
+            skew: 0,
+            left: false,
+            life: 0,
+            wake: None,
+        });
+        self.nodes.len() - 1
+    }
+
+    pub(crate) fn pick_line(&mut self) -> &'static str {
+        ["cnc", "press", "paint"][self.rng.usize(..3)]
+    }
+
+    pub(crate) fn uid(&mut self) -> Uid {
+        Uid(self.rng.u128(..))
+    }
+
+    /// Throws faults, heals, and waits until everything is as wanted.
+    pub(crate) fn run(&mut self) -> Result<(), Broken> {
+        for node in 0..self.nodes.len() {
+            self.start(node)?;
+        }
+        for node in 1..self.nodes.len() {
+            self.enrol(node)?;
+        }
+        self.schedule(1_000, Event::Administer);
+        self.schedule(5_000, Event::Fault);
+        self.run_until(CHAOS_MS)?;
+        self.heal();
+        self.run_until(CHAOS_MS + 30_000)?;
+        for round in 0..3 {
+            self.resolve_by_hand()?;
+            self.run_until(CHAOS_MS + 40_000 + round * 10_000)?;
+        }
+        let deadline = self.now + REST_MS;
+        loop {
+            match self.at_rest() {
+                Ok(()) => return Ok(()),
+                Err(difference) if self.now >= deadline => return Err(difference),
+                Err(_) => self.run_until(self.now + 1_000)?,
+            }
+        }
+    }
+
+    fn run_until(&mut self, end: u64) -> Result<(), Broken> {
+        while let Some(Reverse((at, sequence))) = self.queue.peek().copied() {
+            if at > end {
+                break;
+            }
+            self.queue.pop();
+            self.now = at;
+            let event = self.events.remove(&sequence).expect("every queued number has its event");
+            self.happen(event)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    pub(crate) fn schedule(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Reverse((self.now + delay, self.sequence)));
+        self.events.insert(self.sequence, event);
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Dial { child } => self.dial(child),
+            Event::Deliver { node, edge, session, frame } => {
+                self.feed(node, Input::Received { edge, session, frame })
+            }
+            Event::Closed { node, edge, session } => {
+                if edge == EdgeId::Parent && self.nodes[node].machine.is_some() {
+                    let delay = self.rng.u64(200..4_000);
+                    self.schedule(delay, Event::Dial { child: node });
+                }
+                self.feed(node, Input::Disconnected { edge, session })
+            }
+            Event::Wake { node } => {
+                let due = self.nodes[node].wake.is_some_and(|at| at.0 <= self.now);
+                if due {
+                    self.nodes[node].wake = None;
+                    self.feed(node, Input::Wake)?;
+                }
+                Ok(())
+            }
+            Event::Answer { node, life, event } => {
+                if self.nodes[node].life == life {
+                    self.feed(node, Input::Cluster(event))?;
+                }
+                Ok(())
+            }
+            Event::ClusterWake { node } => {
+                let now = self.clock(node);
+                let events = self.nodes[node].cluster.wake(now);
+                self.answer(node, events);
+                Ok(())
+            }
+            Event::Start { node } => self.start(node),
+            Event::Heal { child } => {
+                self.network.heal(child);
+                self.note(format!("link of {} is back", self.nodes[child].path));
+                Ok(())
+            }
+            Event::Administer => self.administer(),
+            Event::Fault => self.fault(),
+        }
+    }
+
+    pub(crate) fn clock(&self, node: usize) -> Now {
+        let wall = (EPOCH_MS + self.now).saturating_add_signed(self.nodes[node].skew);
+        Now { wall: Wall(wall), uptime: Uptime(self.now) }
+    }
+
+    pub(crate) fn start(&mut self, node: usize) -> Result<(), Broken> {
+        let boot = Boot(self.rng.u128(..));
+        let it = &mut self.nodes[node];
+        if it.left || it.machine.is_some() {
+            return Ok(());
+        }
+        it.life += 1;
+        let slots = it.disk.clone();
+        it.machine = Some(match it.identity.role {
+            Role::Hub => Running::Hub(Box::new(Hub::load(it.path.clone(), slots))),
+            Role::Agent => Running::Agent(Box::new(Agent::load(it.path.clone(), slots))),
+        });
+        self.note(format!("{} starts", self.nodes[node].path));
+        if self.nodes[node].parent.is_some() {
+            let delay = self.rng.u64(10..1_000);
+            self.schedule(delay, Event::Dial { child: node });
+        }
+        self.feed(node, Input::Started { boot })
+    }
+
+    /// Hands an input to a node: commit, then effects; or a crash on either side of the commit.
+    pub(crate) fn feed(&mut self, node: usize, input: Input) -> Result<(), Broken> {
+        let now = self.clock(node);
+        let Some(machine) = &mut self.nodes[node].machine else { return Ok(()) };
+        let step = machine.handle(now, input);
+        let crash = if self.calm { 0 } else { self.rng.u32(..2_000) };
+        if crash == 1 {
+            self.occurrences.note("crash before the commit");
+            self.crash(node);
+            return Ok(());
+        }
+        let disk = &mut self.nodes[node].disk;
+        let committed = step.commit(|changes| -> Result<(), std::convert::Infallible> {
+            for change in changes {
+                match change.clone() {
+                    Change::Put(slot, value) => disk.insert(slot, value),
+                    Change::Delete(slot) => disk.remove(&slot),
+                };
+            }
+            Ok(())
+        });
+        let Ok(effects) = committed;
+        self.check_promises()?;
+        if crash == 2 {
+            self.occurrences.note("crash after the commit, before the effects");
+            self.crash(node);
+            return Ok(());
+        }
+        for effect in effects {
+            self.perform(node, effect)?;
+        }
+        self.schedule_wake(node);
+        Ok(())
+    }
+
+    fn schedule_wake(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let at = it.machine.as_ref().and_then(Running::wake_at);
+        if at != it.wake {
+            it.wake = at;
+            if let Some(at) = at {
+                let delay = at.0.saturating_sub(self.now);
+                self.schedule(delay, Event::Wake { node });
+            }
+        }
+    }
+
+    fn perform(&mut self, node: usize, effect: Effect) -> Result<(), Broken> {
+        match effect {
+            Effect::Send { edge, session, frame } => self.transmit(node, &edge, session, frame),
+            Effect::Disconnect { session, reason, .. } => {
+                self.note(format!("{} ends a connection: {reason}", self.nodes[node].path));
+                self.hang_up(session, node);
+            }
+            Effect::Reply { id, outcome } => {
+                self.answers.insert(id, outcome);
+            }
+            Effect::Cluster(order) => return self.order(node, order),
+            Effect::Alert(alert) => {
+                self.note(format!("{}: {alert}", self.nodes[node].path));
+                self.occurrences.note(match alert {
+                    Alert::Restored { .. } => "restored node met a newer neighbour",
+                    Alert::LostHistory { .. } => "node learned that its history was lost",
+                });
+            }
+            Effect::Revoke(uid) => {
+                let gone = self.nodes.iter().position(|it| it.identity.uid == uid);
+                if let Some(gone) = gone {
+                    self.leave(gone);
+                }
+            }
+            Effect::Fetch(_) => {}
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, node: usize, order: ClusterOrder) -> Result<(), Broken> {
+        self.witness_order(node, &order)?;
+        let now = self.clock(node);
+        let events = self.nodes[node].cluster.obey(now, order);
+        self.answer(node, events);
+        if let Some(at) = self.nodes[node].cluster.wake_at() {
+            self.schedule(at.0.saturating_sub(self.now), Event::ClusterWake { node });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn answer(&mut self, node: usize, events: Vec<ClusterEvent>) {
+        let life = self.nodes[node].life;
+        let delay = self.rng.u64(5..500);
+        for event in events {
+            self.schedule(delay, Event::Answer { node, life, event });
+        }
+    }
+
+    pub(crate) fn crash(&mut self, node: usize) {
+        self.note(format!("{} crashes", self.nodes[node].path));
+        self.nodes[node].machine = None;
+        self.nodes[node].wake = None;
+        self.drop_sessions(node);
+        if !self.nodes[node].left {
+            let delay = self.rng.u64(500..40_000);
+            self.schedule(delay, Event::Start { node });
+        }
+    }
+
+    pub(crate) fn note(&mut self, line: String) {
+        self.log.push(format!("{:>9.3}s  {line}", self.now as f64 / 1000.0));
+    }
+
+    pub(crate) fn hub(&self, node: usize) -> Option<&Hub> {
+        match &self.nodes[node].machine {
+            Some(Running::Hub(hub)) => Some(hub),
+            _ => None,
+        }
+    }
+
+    /// The nodes of a role that have not left.
+    pub(crate) fn present(&self, role: Role) -> Vec<usize> {
+        let fits = |node: &usize| self.nodes[*node].identity.role == role && !self.nodes[*node].left;
+        (0..self.nodes.len()).filter(fits).collect()
+    }
+}
