@@ -115,6 +115,8 @@ pub struct Run {
 pub struct Offer {
     /// The grant that it has seen; none before the first.
     pub stamp: Option<Stamp>,
+    /// The generation of the placement that it has seen.
+    pub generation: u64,
     /// The count of that grant.
     pub grant: u32,
     /// How many clusters below may run it: selected, or not yet reported gone.

@@ -26,7 +26,9 @@ pub mod workload;
 pub use digest::Digest;
 pub use labels::{Labels, Requirement, Selector};
 pub use name::Name;
-pub use object::{Boot, Cursor, Home, Incarnation, Kind, Metadata, Object, ObjectName, ResourceVersion, Spec};
+pub use object::{
+    Boot, Cursor, Home, Incarnation, Kind, Metadata, Object, ObjectName, ResourceVersion, Spec,
+};
 pub use path::Path;
 pub use placement::Placement;
 pub use record::{Claims, Record, Role};

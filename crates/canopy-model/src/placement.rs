@@ -12,6 +12,9 @@ pub struct Placement {
     pub predicates: Vec<Selector>,
     /// How many feasible clusters to take; all of them when absent.
     pub number_of_clusters: Option<u32>,
+    /// Set by its home: the generation since which it has had a number without a break. Before, it
+    /// may have run anywhere.
+    pub numbered_since: u64,
 }
 
 /// Why a placement is refused.

@@ -304,8 +304,13 @@ fn placement() -> impl Strategy<Value = Placement> {
     ];
     let requirement = ("[a-z]{1,4}", operator).prop_map(|(key, operator)| Requirement { key, operator });
     let predicates = vec(vec(requirement, 0..3).prop_map(Selector), 0..3);
-    (predicates, any::<Option<u32>>())
-        .prop_map(|(predicates, number_of_clusters)| Placement { predicates, number_of_clusters })
+    (predicates, any::<(Option<u32>, u64)>()).prop_map(
+        |(predicates, (number_of_clusters, numbered_since))| Placement {
+            predicates,
+            number_of_clusters,
+            numbered_since,
+        },
+    )
 }
 
 fn assignment() -> impl Strategy<Value = Assignment> {
@@ -351,8 +356,10 @@ fn summary() -> impl Strategy<Value = Summary> {
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
-    (option::of(stamp()), any::<([u32; 3], bool)>())
-        .prop_map(|(stamp, ([grant, held, spare], unsure))| Offer { stamp, grant, held, spare, unsure })
+    (option::of(stamp()), any::<([u32; 3], bool, u64)>()).prop_map(|(stamp, (counts, unsure, generation))| {
+        let [grant, held, spare] = counts;
+        Offer { stamp, generation, grant, held, spare, unsure }
+    })
 }
 
 fn history() -> impl Strategy<Value = History> {

@@ -106,7 +106,11 @@ impl World {
         let line = self.pick_line();
         let predicates = if self.rng.u8(..4) == 0 { Vec::new() } else { vec![Selector::equal("line", line)] };
         let number_of_clusters = self.rng.bool().then(|| self.rng.u32(0..4));
-        self.apply(home, name, Spec::Placement(Placement { predicates, number_of_clusters }))
+        self.apply(
+            home,
+            name,
+            Spec::Placement(Placement { predicates, number_of_clusters, numbered_since: 0 }),
+        )
     }
 
     fn apply(&mut self, home: usize, name: ObjectName, spec: Spec) -> Result<(), Broken> {

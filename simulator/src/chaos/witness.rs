@@ -320,7 +320,16 @@ impl World {
             _ => None,
         });
         let given_away = |workload: Uid| self.assigned_for(workload, agent, placement) == Some(false);
-        !it.left && in_cluster.map(|(uid, _)| uid).chain(told).any(|uid| !given_away(uid))
+        let hub = &self.nodes[it.parent.expect("an agent has a hub")].disk;
+        let name = it.path.name().expect("an agent has a name");
+        let under_way = hub.iter().any(|(slot, value)| match (slot, value) {
+            (Slot::Assigned(child, _), Value::Assigned(assigned)) => {
+                *child == name && assigned.run && assigned.placements.contains(&placement)
+            }
+            _ => false,
+        });
+        let may_run = under_way || in_cluster.map(|(uid, _)| uid).chain(told).any(|uid| !given_away(uid));
+        !it.left && may_run
     }
 
     /// Everything is as wanted: without a number like a naive flat reference, with one as many as

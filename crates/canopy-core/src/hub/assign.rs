@@ -22,7 +22,7 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) -> Vec<Uid> {
-        if !self.may_decide(name) || (self.is_known(uid) && self.object(uid).is_none()) {
+        if !self.may_decide(name) || self.is_frozen(uid) {
             return Vec::new();
         }
         let wanted = self.selecting(uid, name);
@@ -51,6 +51,14 @@ impl Hub {
         affected
     }
 
+    /// Whether an object is here in a form that cannot be read, or of which the wish is in doubt:
+    /// what it selected stays, and nothing is added.
+    pub(super) fn is_frozen(&self, uid: Uid) -> bool {
+        let row = self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Object, uid)));
+        let in_doubt = row.is_some_and(|row| row.orphaned) && !self.objects.contains_key(&uid);
+        in_doubt || self.is_known(uid) && self.object(uid).is_none()
+    }
+
     pub(super) fn may_decide(&self, name: &Name) -> bool {
         self.children.get(name).is_some_and(|child| {
             child.record.as_ref().is_some_and(|record| record.role == Role::Agent)
@@ -69,11 +77,12 @@ impl Hub {
     }
 
     fn selects(&self, placement: Uid, name: &Name) -> bool {
+        if self.is_frozen(placement) {
+            return self.reported(placement, name);
+        }
         match self.object(placement).and_then(|object| object.placement()) {
             Some(spec) if spec.number_of_clusters.is_none() => self.is_feasible(placement, name),
             Some(_) => self.shares.get(&(placement, name.clone())).is_some_and(|share| share.grant > 0),
-            // It exists in a form that cannot be read here: what it selected stays.
-            None if self.is_known(placement) => self.reported(placement, name),
             None => false,
         }
     }

@@ -81,6 +81,7 @@ impl Hub {
         validate(&draft.spec)?;
         let kind = draft.spec.kind();
         let found = self.find(kind, &draft.name).cloned();
+        let draft = Draft { spec: note_number(draft.spec, found.as_deref()), ..draft };
         let object = match &found {
             Some(old) => {
                 expect(draft.expected, old)?;
@@ -330,6 +331,20 @@ struct Draft {
     spec: Spec,
     uid: Uid,
     expected: Option<ResourceVersion>,
+}
+
+/// Notes since when a placement has had a number: since its creation, since its last change from
+/// having none, or since the change that gives it one now.
+fn note_number(spec: Spec, old: Option<&Object>) -> Spec {
+    let Spec::Placement(mut placement) = spec else { return spec };
+    let next = old.map_or(1, |object| object.metadata.generation + 1);
+    let before = old.and_then(|object| object.placement()).map_or(0, |placement| placement.numbered_since);
+    placement.numbered_since = match placement.number_of_clusters {
+        None => 0,
+        Some(_) if before > 0 => before,
+        Some(_) => next,
+    };
+    Spec::Placement(placement)
 }
 
 fn expect(expected: Option<ResourceVersion>, object: &Object) -> Result<()> {

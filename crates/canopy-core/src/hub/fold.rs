@@ -177,14 +177,16 @@ impl Hub {
 
     /// What this hub offers its parent of a placement with a number.
     fn offer(&self, uid: Uid) -> Option<Offer> {
-        let most = self.object(uid)?.placement()?.number_of_clusters?;
+        let object = self.object(uid)?;
+        let most = object.placement()?.number_of_clusters?;
+        let generation = object.metadata.generation;
         let row: Option<&ReceivedRow> =
             self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Grant, uid)));
         let stamp = row.map(|row| canopy_model::Stamp { incarnation: row.learned, version: row.version });
         let grant = self.quota(uid).unwrap_or(0);
         let unsure = self.history.recovering || !self.is_ready();
         let held = if unsure { self.held(uid).max(grant) } else { self.held(uid) };
-        Some(Offer { stamp, grant, held, spare: self.spare(uid, most), unsure })
+        Some(Offer { stamp, generation, grant, held, spare: self.spare(uid, most), unsure })
     }
 
     /// How many clusters stand below this hub.

@@ -117,7 +117,6 @@ impl Hub {
                 self.face_proof(now, &id, &keys, touched, step);
             }
             Received::Snapshot(keys) => {
-                self.sweep_inherited(&id, step);
                 if !was_heard {
                     self.first_report(&id, touched, step);
                 }
@@ -246,6 +245,9 @@ impl Hub {
 
     /// Rows changed: names what they touch.
     fn learned(&mut self, id: &EdgeId, keys: &[Key], touched: &mut Touched, step: &mut Step) {
+        if keys.iter().any(|key| key.kind == RowKind::Object) {
+            self.sweep_inherited(id, step);
+        }
         for key in keys {
             match (id, key.kind) {
                 (EdgeId::Parent, RowKind::Object) => {
@@ -266,8 +268,7 @@ impl Hub {
                 (EdgeId::Child(_), RowKind::Summary) => {
                     touched.folds.insert(key.uid);
                 }
-                (EdgeId::Child(name), RowKind::Offer) => {
-                    self.offered(key.uid, name, step);
+                (EdgeId::Child(_), RowKind::Offer) => {
                     touched.placements.insert(key.uid);
                 }
                 (EdgeId::Child(_), RowKind::Orphan) => {
@@ -280,25 +281,20 @@ impl Hub {
     }
 
     /// Only objects wait for a verdict when their parent lost its memory. What depends on an object
-    /// that is not in doubt follows the parent's new snapshot.
+    /// that is not in doubt follows the parent's new table.
     fn sweep_inherited(&mut self, id: &EdgeId, step: &mut Step) {
-        if *id != EdgeId::Parent {
-            return;
-        }
         let Some(mut edge) = self.take_edge(id) else { return };
         let in_doubt = |uid| {
             let object = edge.inbox.row(&Key::new(RowKind::Object, uid));
             object.is_some_and(|row| row.orphaned)
         };
-        let stale = edge.inbox.rows().filter(|(_, row)| row.orphaned).map(|(key, _)| *key);
-        let stale: Vec<Key> = stale
-            .filter(|key| match key.kind {
-                RowKind::Grant => !in_doubt(key.uid),
-                RowKind::Verdict => true,
-                _ => false,
-            })
-            .collect();
-        for key in stale {
+        let orphaned = edge.inbox.rows().filter(|(_, row)| row.orphaned).map(|(key, _)| *key);
+        let stale = orphaned.filter(|key| match key.kind {
+            RowKind::Grant => !in_doubt(key.uid),
+            RowKind::Verdict => true,
+            _ => false,
+        });
+        for key in stale.collect::<Vec<_>>() {
             edge.inbox.remove(id, &key, step);
         }
         self.return_edge(edge);

@@ -32,18 +32,19 @@ impl Hub {
     /// changed.
     pub(super) fn share_out(&mut self, placement: Uid, step: &mut Step) -> BTreeSet<Name> {
         let mut changed = BTreeSet::new();
+        if self.is_frozen(placement) {
+            return changed;
+        }
         let numbered = self
             .object(placement)
             .and_then(|object| object.placement())
             .is_some_and(|spec| spec.number_of_clusters.is_some());
         if !numbered {
-            let readable = self.object(placement).is_some() || !self.is_known(placement);
-            if readable {
-                self.drop_shares(placement, &mut changed, step);
-            }
+            self.drop_shares(placement, &mut changed, step);
             return changed;
         }
         self.count_what_runs(placement, step);
+        self.count_what_is_offered(placement, step);
         self.release(placement, &mut changed, step);
         if let Some(quota) = self.quota(placement) {
             self.shed_surplus(placement, quota, &mut changed, step);
@@ -177,13 +178,15 @@ impl Hub {
     /// Whether it is known what every hub below holds. A placement that got its number after it was
     /// made may run anywhere until each has told.
     fn holdings_known(&self, placement: Uid) -> bool {
-        let changed = self.object(placement).is_some_and(|object| object.metadata.generation > 1);
-        let offer = Key::new(RowKind::Offer, placement);
+        let since = self
+            .object(placement)
+            .and_then(|object| object.placement())
+            .map_or(0, |spec| spec.numbered_since);
         let told = |name: &Name| {
             self.shares.contains_key(&(placement, name.clone()))
-                || self.children.get(name).is_some_and(|child| child.edge.inbox.get(&offer).is_some())
+                || self.offer_of(placement, name).is_some_and(|offer| offer.generation >= since)
         };
-        !changed || self.names(Role::Hub).iter().all(told)
+        since <= 1 || self.names(Role::Hub).iter().all(told)
     }
 
     /// What the children may hold of a placement.
@@ -224,28 +227,32 @@ impl Hub {
         spare
     }
 
+    fn offer_of(&self, placement: Uid, name: &Name) -> Option<&Offer> {
+        match &self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Offer, placement))?.body {
+            Body::Offer(offer) => Some(offer),
+            _ => None,
+        }
+    }
+
     /// A child hub's offer, if it has seen its present grant.
     fn current_offer(&self, placement: Uid, name: &Name) -> Option<&Offer> {
-        let child = self.children.get(name)?;
-        let Some(Body::Offer(offer)) =
-            child.edge.inbox.get(&Key::new(RowKind::Offer, placement)).map(|row| &row.body)
-        else {
-            return None;
-        };
-        let version = child.edge.outbox.version(&Key::new(RowKind::Grant, placement));
+        let offer = self.offer_of(placement, name)?;
+        let version = self.children.get(name)?.edge.outbox.version(&Key::new(RowKind::Grant, placement));
         let told = version.map(|version| Stamp { incarnation: self.history.incarnation, version });
         (offer.stamp == told).then_some(offer)
     }
 
-    /// A child hub told what it holds: its ceiling follows once it has seen the present grant.
-    pub(super) fn offered(&mut self, placement: Uid, name: &Name, step: &mut Step) {
-        let Some(offer) = self.current_offer(placement, name).cloned() else { return };
-        let next = match self.shares.get(&(placement, name.clone())) {
-            None => Share { grant: offer.held, ceiling: offer.held },
-            Some(share) if offer.unsure => *share,
-            Some(share) => Share { ceiling: share.grant.max(offer.held), ..*share },
-        };
-        self.set_share(placement, name, next, step);
+    /// What a child hub holds becomes its ceiling once it has seen the present grant.
+    fn count_what_is_offered(&mut self, placement: Uid, step: &mut Step) {
+        for name in self.names(Role::Hub) {
+            let Some(offer) = self.current_offer(placement, &name).cloned() else { continue };
+            let next = match self.shares.get(&(placement, name.clone())) {
+                None => Share { grant: offer.held, ceiling: offer.held },
+                Some(share) if offer.unsure => *share,
+                Some(share) => Share { ceiling: share.grant.max(offer.held), ..*share },
+            };
+            self.set_share(placement, &name, next, step);
+        }
     }
 
     /// Whether an own cluster runs work for a placement, or is still removing it.

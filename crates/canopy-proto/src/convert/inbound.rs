@@ -97,6 +97,7 @@ pub fn placement(spec: &v1::PlacementSpec) -> Result<Placement, Error> {
     let placement = Placement {
         predicates: predicates.collect::<Result<_, _>>()?,
         number_of_clusters: spec.number_of_clusters,
+        numbered_since: 0,
     };
     placement.validate().map_err(Error::Placement)?;
     Ok(placement)

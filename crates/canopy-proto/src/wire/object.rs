@@ -74,6 +74,7 @@ impl From<&Placement> for v1::Placement {
         Self {
             predicates: placement.predicates.iter().map(Into::into).collect(),
             number_of_clusters: placement.number_of_clusters,
+            numbered_since: placement.numbered_since,
         }
     }
 }
@@ -83,7 +84,8 @@ impl TryFrom<v1::Placement> for Placement {
 
     fn try_from(placement: v1::Placement) -> Result<Self, Error> {
         let predicates = placement.predicates.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        let placement = Self { predicates, number_of_clusters: placement.number_of_clusters };
+        let v1::Placement { number_of_clusters, numbered_since, .. } = placement;
+        let placement = Self { predicates, number_of_clusters, numbered_since };
         placement.validate()?;
         Ok(placement)
     }

@@ -126,6 +126,7 @@ impl From<&Offer> for v1::Offer {
             held: offer.held,
             spare: offer.spare,
             unsure: offer.unsure,
+            generation: offer.generation,
         }
     }
 }
@@ -140,6 +141,7 @@ impl TryFrom<v1::Offer> for Offer {
             held: offer.held,
             spare: offer.spare,
             unsure: offer.unsure,
+            generation: offer.generation,
         })
     }
 }
