@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use canopy_model::{Path, Uid};
+use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -38,7 +38,8 @@ const PROJECT: &str = "canopy.dev/project";
 const NAME: &str = "canopy.dev/name";
 const REVISION: &str = "canopy.dev/revision";
 const HOME: &str = "canopy.dev/home";
-const HOME_INCARNATION: &str = "canopy.dev/home-incarnation";
+const BORN: &str = "canopy.dev/home-born";
+const PLACEMENTS: &str = "canopy.dev/placements";
 
 /// What the cluster remembers about one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +52,10 @@ pub struct Held {
     pub name: String,
     /// The last revision that was applied completely; none when the first has not been yet.
     pub revision: Option<String>,
-    /// The hub where it was created.
-    pub home: Path,
-    /// The incarnation of the home's table when it was learned.
-    pub home_incarnation: String,
+    /// The hub where it was created, and when in that hub's history.
+    pub home: Home,
+    /// The placements for which it runs here.
+    pub placements: Vec<Uid>,
 }
 
 /// Where objects of a set may be.
@@ -109,6 +110,20 @@ fn parent_name(uid: Uid) -> String {
     format!("workload-{uid}")
 }
 
+/// A position as text: incarnation, boot and version in hexadecimal.
+fn born_text(born: &Cursor) -> String {
+    format!("{:032x}.{:032x}.{:x}", born.incarnation.0, born.boot.0, born.version)
+}
+
+/// Reads [`born_text`].
+fn born(text: &str) -> Option<Cursor> {
+    let mut parts = text.split('.');
+    let mut wide = || u128::from_str_radix(parts.next()?, 16).ok();
+    let (incarnation, boot) = (Incarnation(wide()?), Boot(wide()?));
+    let version = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some(Cursor { incarnation, boot, version })
+}
+
 impl Parent {
     /// The record of a bundle that was applied up to `revision`.
     pub(crate) fn new(bundle: &Bundle, revision: Option<String>, inventory: Inventory) -> Self {
@@ -118,13 +133,13 @@ impl Parent {
             name: bundle.name.clone(),
             revision,
             home: bundle.home.clone(),
-            home_incarnation: bundle.home_incarnation.clone(),
+            placements: bundle.placements.clone(),
         };
         Self { held, inventory }
     }
 
     fn to_config_map(&self) -> ConfigMap {
-        let Held { uid, project, name, revision, home, home_incarnation } = &self.held;
+        let Held { uid, project, name, revision, home, placements } = &self.held;
         let join = |mut names: Vec<String>| {
             names.sort();
             names.join(",")
@@ -138,8 +153,9 @@ impl Parent {
             (UID, uid.to_string()),
             (PROJECT, project.clone()),
             (NAME, name.clone()),
-            (HOME, home.to_string()),
-            (HOME_INCARNATION, home_incarnation.clone()),
+            (HOME, home.path.to_string()),
+            (BORN, born_text(&home.born)),
+            (PLACEMENTS, join(placements.iter().map(ToString::to_string).collect())),
         ]);
         annotations.extend(revision.clone().map(|revision| (REVISION, revision)));
         ConfigMap {
@@ -171,8 +187,8 @@ impl Parent {
             project: text(PROJECT)?,
             name: text(NAME)?,
             revision: text(REVISION),
-            home: text(HOME)?.parse().ok()?,
-            home_incarnation: text(HOME_INCARNATION)?,
+            home: Home { path: text(HOME)?.parse().ok()?, born: born(&text(BORN)?)? },
+            placements: parts(&list(PLACEMENTS)).iter().filter_map(|uid| uid.parse().ok()).collect(),
         };
         let inventory = Inventory {
             kinds: parts(&list(GROUP_KINDS)).iter().map(|kind| GroupKind::read(kind)).collect(),
@@ -243,8 +259,11 @@ mod tests {
                 project: "default".into(),
                 name: "web".into(),
                 revision: Some("ab12".into()),
-                home: "eu/plant-7".parse().unwrap(),
-                home_incarnation: "i1".into(),
+                home: Home {
+                    path: "eu/plant-7".parse().unwrap(),
+                    born: Cursor { incarnation: Incarnation(3), boot: Boot(u128::MAX), version: 41 },
+                },
+                placements: vec![Uid(8), Uid(9)],
             },
             inventory: Inventory {
                 kinds: ["ConfigMap", "Deployment.apps"].map(GroupKind::read).into(),

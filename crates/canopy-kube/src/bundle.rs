@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use canopy_model::{Path, Uid};
+use canopy_model::{Home, Uid};
 use kube::api::DynamicObject;
 
 use crate::object::{GroupKind, ObjectName};
@@ -21,10 +21,10 @@ pub struct Bundle {
     pub name: String,
     /// Digest of the manifests, in hexadecimal.
     pub revision: String,
-    /// The hub where the workload was created.
-    pub home: Path,
-    /// The incarnation of the home's table when the workload was learned.
-    pub home_incarnation: String,
+    /// The hub where the workload was created, and when in that hub's history.
+    pub home: Home,
+    /// The placements for which it runs here.
+    pub placements: Vec<Uid>,
     /// Kubernetes objects of any kind, in any order.
     pub manifests: Vec<serde_json::Value>,
 }

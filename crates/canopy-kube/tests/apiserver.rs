@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use canopy_kube::apply::Reason;
 use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed};
-use canopy_model::Uid;
+use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
 use canopy_testbed::{ControlPlane, tools};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
@@ -92,14 +92,19 @@ impl Bed {
     }
 }
 
+fn home() -> Home {
+    let born = Cursor { incarnation: Incarnation(1), boot: Boot(2), version: 3 };
+    Home { path: "eu/plant-7".parse().expect("a valid path"), born }
+}
+
 fn bundle(uid: u128, revision: &str, manifests: Vec<Value>) -> Bundle {
     Bundle {
         uid: Uid(uid),
         project: "default".into(),
         name: format!("workload-{uid:x}"),
         revision: revision.into(),
-        home: "eu/plant-7".parse().expect("a valid path"),
-        home_incarnation: "i1".into(),
+        home: home(),
+        placements: vec![Uid(0x91)],
         manifests,
     }
 }
@@ -302,7 +307,7 @@ async fn a_new_process_finds_and_deletes_what_an_old_one_applied() -> Result<()>
     let held =
         restarted.list().await?.into_iter().find(|held| held.uid == workload.uid).context("not listed")?;
     assert_eq!((held.project, held.name), (workload.project, workload.name));
-    assert_eq!((held.home, held.home_incarnation), (workload.home, workload.home_incarnation));
+    assert_eq!((held.home, held.placements), (workload.home, workload.placements));
     assert_eq!(held.revision, Some(workload.revision));
     delete_completely(&restarted, 0x11).await?;
     assert!(bed.api::<Deployment>().get_opt("web").await?.is_none());
