@@ -1,5 +1,7 @@
 //! Forged and misplaced peers over real TLS on loopback.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -240,6 +242,12 @@ async fn admins_and_children_have_listeners_of_their_own() {
     let agent = join(hub, Role::Agent, "press-3").leaf().unwrap();
     let why = refused(fleet.admins_of(hub), fleet.client(&agent, hub)).await;
     assert!(matches!(why, Refusal::Unexpected { .. }), "an agent's certificate on the admin listener: {why}");
+
+    let why = refused(fleet.admins_of(hub), fleet.client(&fleet.eu.leaf().unwrap(), hub)).await;
+    assert!(
+        matches!(why, Refusal::Unexpected { .. }),
+        "a hub's certificate, whose subtree holds this hub: {why}"
+    );
 
     let alice = join(hub, Role::Admin, "alice");
     let leaf = alice.leaf().unwrap();

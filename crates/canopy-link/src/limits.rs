@@ -35,7 +35,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const ENROLL_BYTES_MAX: usize = 32 * 1024;
 
 /// The headers of one request: ours have about 200 bytes.
-pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+pub const HEADER_BYTES_MAX: u32 = 8 * 1024;
 
 /// The streams that one client has open at once: two of the link, and content.
 pub const STREAMS_MAX: u32 = 64;
