@@ -1,1 +1,91 @@
-//! The command line of Canopy.
+//! The command line of Canopy, in kubectl's manner: plain columns, warnings beside the answer,
+//! errors that say what, where and what to do next.
+//!
+//! - [`args`]: the commands and the flags that all of them have;
+//! - [`context`]: the file that says which hubs the caller may speak to, and as whom;
+//! - [`connect`]: from a context to a client;
+//! - [`terminal`], [`session`]: where a command reads and writes, and whom it asks;
+//! - `commands`: one module each;
+//! - `table`, `age`, `show`, `redact`, `tree_view`: how answers are shown.
+
+pub mod args;
+pub mod connect;
+pub mod context;
+pub mod error;
+pub mod session;
+pub mod terminal;
+
+mod age;
+mod commands;
+mod redact;
+mod show;
+mod table;
+mod tree_view;
+
+use std::process::ExitCode;
+
+pub use args::{Cli, Global};
+pub use terminal::Terminal;
+
+use args::Command;
+use connect::Client;
+use context::Contexts;
+use error::Error;
+use session::Session;
+
+/// Runs one command. `dial` is called once, and only if the command needs a hub.
+pub async fn run(
+    cli: Cli,
+    mut terminal: Terminal<'_>,
+    dial: impl AsyncFnOnce(&Global) -> Result<Client, Error>,
+) -> ExitCode {
+    match dispatch(cli, &mut terminal, dial).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // As every filter: `canopy get clusters | head` is no failure.
+        Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(
+    cli: Cli,
+    terminal: &mut Terminal<'_>,
+    dial: impl AsyncFnOnce(&Global) -> Result<Client, Error>,
+) -> Result<(), Error> {
+    let Cli { global, command } = cli;
+    if let Command::Version(version) = &command
+        && version.client
+    {
+        return commands::version::print_client(terminal);
+    }
+    let client = dial(&global).await?;
+    let mut session = Session { client, project: global.project, terminal };
+    let session = &mut session;
+    match command {
+        Command::Apply(apply) => apply.run(session).await,
+        Command::Get(get) => get.run(session).await,
+        Command::Describe(describe) => describe.run(session).await,
+        Command::Delete(delete) => delete.run(session).await,
+        Command::Label(label) => label.run(session).await,
+        Command::Tree(tree) => tree.run(session).await,
+        Command::Status(status) => status.run(session).await,
+        Command::Token(token) => token.run(session).await,
+        Command::Hub(hub) => hub.run(session).await,
+        Command::Orphans(orphans) => orphans.run(session).await,
+        Command::Version(version) => version.run(session).await,
+    }
+}
+
+/// Connects as the context file and the flags say.
+pub async fn dial(global: &Global) -> Result<Client, Error> {
+    let file = match &global.config {
+        Some(file) => file.clone(),
+        None => context::default_file()?,
+    };
+    let contexts = Contexts::load(&file)?;
+    let context = contexts.pick(global.context.as_deref())?;
+    Ok(connect::connect(context, global.server.as_deref()).await?)
+}

@@ -1,0 +1,137 @@
+//! The commands, the flags that all of them have, and how objects are named on the command line.
+
+use std::path::PathBuf;
+
+use canopy_proto::admin::v1::{Kind, ObjectRef};
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{apply, delete, describe, get, hub, label, orphans, status, token, tree, version};
+
+/// Federation for fleets of edge clusters: one tree of hubs, asked from any of them.
+#[derive(Debug, Parser)]
+#[command(name = "canopy", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Context file [default: ~/.canopy/config.yaml]
+    #[arg(long, global = true, env = "CANOPY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which context of the file to use [default: its current one]
+    #[arg(long, global = true, env = "CANOPY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// Ask the context's hub at this address, host:port
+    #[arg(long, global = true, env = "CANOPY_SERVER", value_name = "ADDRESS")]
+    pub server: Option<String>,
+    /// The project of placements and workloads
+    #[arg(short, long, global = true, env = "CANOPY_PROJECT", default_value = "default")]
+    pub project: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // told where each is defined
+pub enum Command {
+    Apply(apply::Apply),
+    Get(get::Get),
+    Describe(describe::Describe),
+    Delete(delete::Delete),
+    Label(label::Label),
+    Tree(tree::Tree),
+    Status(status::Status),
+    Token(token::Token),
+    Hub(hub::Hub),
+    Orphans(orphans::Orphans),
+    Version(version::Version),
+}
+
+/// Why the words of a command name no object.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such kind.
+    #[error("there is no kind {0:?}: use placements (pl), workloads (wl), clusters (cl) or hubs")]
+    Kind(String),
+    /// A name is needed.
+    #[error("name one {0}: `KIND NAME` or `KIND/NAME`")]
+    NoName(&'static str),
+    /// Another name after `KIND/NAME`.
+    #[error("what is {0:?}? The object is named already")]
+    TwoNames(String),
+}
+
+/// Reads a kind: singular, plural or short, in any case.
+pub(crate) fn kind(text: &str) -> Result<Kind, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "placement" | "placements" | "pl" => Ok(Kind::Placement),
+        "workload" | "workloads" | "wl" => Ok(Kind::Workload),
+        "cluster" | "clusters" | "cl" => Ok(Kind::Cluster),
+        "hub" | "hubs" => Ok(Kind::Hub),
+        _ => Err(Error::Kind(text.to_owned())),
+    }
+}
+
+/// The kind as typed: `workload`.
+pub(crate) fn word(kind: Kind) -> String {
+    kind.name().to_ascii_lowercase()
+}
+
+/// A kind and perhaps a name: `workload line`, `workload/line`, `clusters`.
+pub(crate) fn target(first: &str, second: Option<&str>) -> Result<(Kind, Option<String>), Error> {
+    match (first.split_once('/'), second) {
+        (None, name) => Ok((kind(first)?, name.map(str::to_owned))),
+        (Some((first, name)), None) => Ok((kind(first)?, Some(name.to_owned()))),
+        (Some(_), Some(second)) => Err(Error::TwoNames(second.to_owned())),
+    }
+}
+
+/// A kind and a name.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// placement, workload, cluster or hub; or KIND/NAME
+    #[arg(value_name = "KIND")]
+    pub kind: String,
+    /// Its name; of a cluster or hub its path
+    pub name: Option<String>,
+    /// Path of the hub where it lives [default: the hub that is asked]
+    #[arg(long, value_name = "PATH")]
+    pub home: Option<String>,
+}
+
+impl Target {
+    /// The object that is meant.
+    pub(crate) fn object(&self, project: &str) -> Result<ObjectRef, Error> {
+        let (kind, name) = target(&self.kind, self.name.as_deref())?;
+        let name = name.ok_or(Error::NoName(kind.name()))?;
+        let home = self.home.clone().unwrap_or_default();
+        Ok(ObjectRef { kind: kind.into(), project: project.to_owned(), name, home })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn objects_can_be_named_in_two_ways() {
+        assert_eq!(target("wl", None).unwrap(), (Kind::Workload, None));
+        assert_eq!(target("Placements", Some("a")).unwrap(), (Kind::Placement, Some("a".into())));
+        assert_eq!(target("cl/eu/press-3", None).unwrap(), (Kind::Cluster, Some("eu/press-3".into())));
+        assert!(matches!(target("wl/a", Some("b")), Err(Error::TwoNames(_))));
+        assert!(matches!(target("pods", None), Err(Error::Kind(_))));
+    }
+}

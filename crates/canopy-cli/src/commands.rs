@@ -1,0 +1,15 @@
+//! One module for each command: its flags, what it asks, how it shows the answer.
+
+pub(crate) mod apply;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod get;
+pub(crate) mod hub;
+pub(crate) mod label;
+pub(crate) mod orphans;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod tree;
+pub(crate) mod version;
+
+mod files;

@@ -1,0 +1,179 @@
+//! `canopy describe`: all about one object, for people.
+
+use canopy_proto::admin::v1::{Condition, Metadata, Object, object::Spec, status::Detail};
+use canopy_proto::convert::inbound;
+use clap::Args;
+use serde_json::Value;
+
+use crate::args::Target;
+use crate::error::Error;
+use crate::session::Session;
+use crate::show::{connection, summary};
+use crate::table::{Table, printable};
+use crate::terminal::Terminal;
+
+/// Show all about one object
+#[derive(Debug, Args)]
+pub struct Describe {
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Describe {
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+        let target = self.target.object(&session.project)?;
+        let object = session.get(target).await?;
+        let mut page = Page { terminal: session.terminal };
+        page.head(&object)?;
+        page.spec(object.spec.as_ref())?;
+        let status = object.status.unwrap_or_default();
+        page.detail(status.detail)?;
+        page.conditions(&status.conditions)
+    }
+}
+
+struct Page<'a, 'b> {
+    terminal: &'a mut Terminal<'b>,
+}
+
+impl Page<'_, '_> {
+    fn field(&mut self, name: &str, value: impl AsRef<str>) -> Result<(), Error> {
+        let value = value.as_ref();
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.terminal.line(format_args!("{:<13}{}", format!("{name}:"), printable(value)))
+    }
+
+    /// Several values, one below the other.
+    fn fields(&mut self, name: &str, values: impl IntoIterator<Item = String>) -> Result<(), Error> {
+        values.into_iter().enumerate().try_for_each(|(at, value)| match at {
+            0 => self.field(name, value),
+            _ => self.terminal.line(format_args!("{:13}{}", "", printable(&value))),
+        })
+    }
+
+    fn head(&mut self, object: &Object) -> Result<(), Error> {
+        let metadata = object.metadata.clone().unwrap_or_default();
+        let created = self.moment(metadata.created_ms, &metadata.created_by);
+        let deletion = metadata.deletion_timestamp_ms.map(|at| self.moment(at, ""));
+        let Metadata { name, project, home, uid, generation, labels, changed_by, .. } = metadata;
+        self.field("Name", name)?;
+        self.field("Kind", object.kind().name())?;
+        self.field("Project", project)?;
+        self.field("Home", home)?;
+        self.field("Uid", uid)?;
+        let mut labels: Vec<_> = labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        labels.sort();
+        self.fields("Labels", labels)?;
+        self.field("Created", created)?;
+        self.field("Deletion", deletion.unwrap_or_default())?;
+        self.field("Changed by", changed_by)?;
+        self.field("Generation", if generation == 0 { String::new() } else { generation.to_string() })?;
+        self.field("Status", summary(object))
+    }
+
+    fn moment(&self, at_ms: u64, by: &str) -> String {
+        let at = i64::try_from(at_ms).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        match at {
+            Some(at) if at_ms > 0 => {
+                let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+                format!("{at:.0} ({} ago){by}", self.terminal.since(at_ms))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn spec(&mut self, spec: Option<&Spec>) -> Result<(), Error> {
+        match spec {
+            Some(Spec::Placement(spec)) => {
+                let number = spec.number_of_clusters.map_or("all".to_owned(), |number| number.to_string());
+                self.field("Clusters", number)?;
+                // A hub sends only placements that it accepted; of another version's, nothing is shown.
+                let placement = inbound::placement(spec).unwrap_or_default();
+                self.fields("Selects", placement.predicates.iter().map(ToString::to_string))
+            }
+            Some(Spec::Workload(spec)) => {
+                self.fields("Placements", spec.placements.iter().cloned())?;
+                self.fields("Manifests", spec.manifests.iter().map(|text| manifest(text)))
+            }
+            Some(Spec::Cluster(_) | Spec::Hub(_)) | None => Ok(()),
+        }
+    }
+
+    fn detail(&mut self, detail: Option<Detail>) -> Result<(), Error> {
+        match detail {
+            Some(Detail::Placement(placement)) => self.field("Selected", placement.selected.to_string()),
+            Some(Detail::Workload(workload)) => {
+                let counts = workload.counts.unwrap_or_default();
+                self.field("Revision", workload.revision)?;
+                self.field(
+                    "Clusters",
+                    format!(
+                        "{} selected, {} updated, {} healthy, {} degraded, {} refused, {} removing",
+                        counts.selected,
+                        counts.updated,
+                        counts.healthy,
+                        counts.degraded,
+                        counts.refused,
+                        counts.removing
+                    ),
+                )?;
+                self.field("Example", workload.example)
+            }
+            Some(Detail::Cluster(cluster)) => {
+                let [connected, seen] = connection(cluster.connected, cluster.age_ms);
+                self.field("Connection", format!("{connected}, seen {seen} ago"))?;
+                let mut claims: Vec<_> =
+                    cluster.claims.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+                claims.sort();
+                self.fields("Claims", claims)?;
+                let rows = cluster.workloads.into_iter().map(|row| {
+                    vec![format!("{}/{}", row.project, row.name), row.home, row.sync, row.health, row.message]
+                });
+                self.table(&["WORKLOAD", "HOME", "SYNC", "HEALTH", "MESSAGE"], rows.collect())
+            }
+            Some(Detail::Hub(hub)) => {
+                let [connected, seen] = connection(hub.connected, hub.age_ms);
+                self.field("Connection", format!("{connected}, seen {seen} ago"))?;
+                let fleet = hub.fleet.unwrap_or_default();
+                self.field("Hubs", fleet.hubs.to_string())?;
+                self.field("Clusters", format!("{} ({} connected)", fleet.clusters, fleet.connected))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) -> Result<(), Error> {
+        let rows = conditions.iter().map(|condition| {
+            vec![
+                condition.r#type.clone(),
+                condition.status.clone(),
+                self.terminal.since(condition.last_transition_ms),
+                condition.reason.clone(),
+                condition.message.clone(),
+            ]
+        });
+        let rows = rows.collect();
+        self.table(&["CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"], rows)
+    }
+
+    fn table(&mut self, headers: &'static [&'static str], rows: Vec<Vec<String>>) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.terminal.line("")?;
+        Table::new(headers).print(self.terminal.out, &rows).map_err(Error::Write)
+    }
+}
+
+/// Kind and name of a manifest, never what it holds.
+fn manifest(text: &str) -> String {
+    let manifest: Value = serde_json::from_str(text).unwrap_or_default();
+    let part = |pointer| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or("?");
+    let name = match manifest.pointer("/metadata/namespace").and_then(Value::as_str) {
+        Some(namespace) => format!("{namespace}/{}", part("/metadata/name")),
+        None => part("/metadata/name").to_owned(),
+    };
+    format!("{} {name} ({})", part("/kind"), part("/apiVersion"))
+}

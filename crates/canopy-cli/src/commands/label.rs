@@ -1,0 +1,75 @@
+//! `canopy label`: sets and removes labels; by those of clusters placements select.
+
+use std::collections::HashMap;
+
+use canopy_model::labels;
+use canopy_proto::admin::v1::{LabelRequest, ObjectRef};
+use canopy_proto::convert::one_line;
+use clap::Args;
+
+use crate::args::{self, target};
+use crate::error::Error;
+use crate::session::{Session, named};
+
+/// Set and remove labels: KEY=VALUE sets, KEY- removes
+#[derive(Debug, Args)]
+pub struct Label {
+    /// KIND NAME or KIND/NAME, then KEY=VALUE to set and KEY- to remove
+    #[arg(value_name = "OBJECT AND LABELS", num_args = 2.., required = true)]
+    words: Vec<String>,
+    /// Path of the hub where it lives [default: the hub that is asked]
+    #[arg(long, value_name = "PATH")]
+    home: Option<String>,
+    /// Replace other values
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Label {
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+        let (first, mut rest) = self.words.split_first().expect("clap asks for two words");
+        let mut second = None;
+        if !first.contains('/') {
+            (second, rest) =
+                rest.split_first().map_or((None, rest), |(name, rest)| (Some(name.as_str()), rest));
+        }
+        let (kind, name) = target(first, second)?;
+        let name = name.ok_or(args::Error::NoName(kind.name()))?;
+        let (set, remove) = changes(rest)?;
+        let home = self.home.unwrap_or_default();
+        let object = ObjectRef { kind: kind.into(), project: session.project.clone(), name, home };
+        let name = named(&object);
+        let request = LabelRequest { object: Some(object), set, remove, overwrite: self.overwrite };
+        session.client.label(request).await.map_err(Error::refused(format!("label {name}")))?;
+        session.terminal.line(format_args!("{name} labeled"))
+    }
+}
+
+/// Splits `KEY=VALUE` and `KEY-` into what to set and what to remove.
+fn changes(words: &[String]) -> Result<(HashMap<String, String>, Vec<String>), Error> {
+    let (mut set, mut remove) = (HashMap::new(), Vec::new());
+    for word in words {
+        match (word.split_once('='), word.strip_suffix('-')) {
+            (Some(_), _) => {
+                let (key, value) = pair(word).map_err(Error::Usage)?;
+                set.insert(key, value);
+            }
+            (None, Some(key)) => remove.push(key.to_owned()),
+            (None, None) => {
+                return Err(Error::Usage(format!("{word:?} is no label: KEY=VALUE sets, KEY- removes")));
+            }
+        }
+    }
+    if set.is_empty() && remove.is_empty() {
+        return Err(Error::Usage("no labels given: KEY=VALUE sets, KEY- removes".to_owned()));
+    }
+    Ok((set, remove))
+}
+
+/// Reads one label, `KEY=VALUE`.
+pub(super) fn pair(word: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        word.split_once('=').ok_or_else(|| format!("{word:?} is no label: write KEY=VALUE"))?;
+    labels::check(key, value).map_err(|error| one_line(&error))?;
+    Ok((key.to_owned(), value.to_owned()))
+}

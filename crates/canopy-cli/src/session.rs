@@ -1,0 +1,74 @@
+//! Whom a command asks, and what several commands ask for.
+
+use canopy_proto::admin::v1::{GetRequest, Kind, ListRequest, ListResponse, Object, ObjectRef};
+
+use crate::args::word;
+use crate::connect::Client;
+use crate::error::Error;
+use crate::terminal::Terminal;
+
+/// Items of one page: a table begins to appear at once, and a page of whole workloads stays far
+/// below the largest answer.
+const PAGE_ITEMS: u32 = 500;
+
+/// One command's connection to a hub.
+pub struct Session<'a, 'b> {
+    pub(crate) client: Client,
+    pub(crate) project: String,
+    pub(crate) terminal: &'a mut Terminal<'b>,
+}
+
+impl Session<'_, '_> {
+    /// Reads one object.
+    pub(crate) async fn get(&mut self, object: ObjectRef) -> Result<Object, Error> {
+        let doing = format!("get {}", named(&object));
+        let answer = self.client.get(GetRequest { object: Some(object) }).await;
+        Ok(answer.map_err(Error::refused(doing))?.into_inner())
+    }
+
+    /// Reads the page after `page_token`; regions that did not answer are told as a warning.
+    pub(crate) async fn page(
+        &mut self,
+        request: &ListRequest,
+        page_token: String,
+    ) -> Result<ListResponse, Error> {
+        let doing = format!("list {}s", word(request.kind()));
+        let request = ListRequest { page_size: PAGE_ITEMS, page_token, ..request.clone() };
+        let page = self.client.list(request).await.map_err(Error::refused(doing))?.into_inner();
+        self.terminal.warn(&page.unanswered);
+        Ok(page)
+    }
+
+    /// Reads all objects of one kind and hands them on page by page.
+    pub(crate) async fn list(
+        &mut self,
+        request: &ListRequest,
+        mut each: impl FnMut(&mut Terminal<'_>, Vec<Object>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut token = String::new();
+        loop {
+            let page = self.page(request, token).await?;
+            each(self.terminal, page.items)?;
+            token = page.next_page_token;
+            if token.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The object as commands print it: `workload/line`.
+pub(crate) fn named(object: &ObjectRef) -> String {
+    format!("{}/{}", word(object.kind()), object.name)
+}
+
+/// As [`named`], of an object that was read.
+pub(crate) fn name_of(object: &Object) -> String {
+    let name = object.metadata.as_ref().map_or("", |metadata| metadata.name.as_str());
+    format!("{}/{name}", word(object.kind()))
+}
+
+/// What selects objects of a kind.
+pub(crate) fn every(kind: Kind) -> ListRequest {
+    ListRequest { kind: kind.into(), ..ListRequest::default() }
+}
