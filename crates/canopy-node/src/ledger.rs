@@ -1,0 +1,86 @@
+//! What the driver needs of the disk, and the store that gives it.
+
+use std::error::Error as StdError;
+use std::path::Path;
+
+use canopy_core::durable::{Change, Slot, Value};
+use canopy_proto::store_codec;
+use canopy_store::{Batch, LoadError, OpenError, Store};
+
+/// Makes changes durable.
+pub trait Ledger: Send {
+    /// Writes all the changes or none, in order, and returns when they survive the loss of power.
+    /// May block.
+    ///
+    /// # Errors
+    /// Whatever hinders that. The driver ends then: the machine is ahead of its disk.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Box<dyn StdError + Send + Sync>>;
+}
+
+/// Why a node's state cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store does not open.
+    #[error("the store cannot be opened")]
+    Open(#[source] OpenError),
+    /// The store opens, and not all of it can be read.
+    #[error("the store cannot be read")]
+    Load(#[source] LoadError),
+    /// What was read makes no sense.
+    #[error("the store cannot be understood")]
+    Decode(#[source] store_codec::Error),
+}
+
+/// Opens the store of a folder: what it holds, and where to commit further changes.
+pub fn open(folder: &Path) -> Result<(Vec<(Slot, Value)>, Store), Error> {
+    let store = Store::open(folder).map_err(Error::Open)?;
+    let slots = store.load().map(|entry| {
+        let (key, value) = entry.map_err(Error::Load)?;
+        store_codec::decode(&key, &value).map_err(Error::Decode)
+    });
+    let slots = slots.collect::<Result<_, Error>>()?;
+    Ok((slots, store))
+}
+
+impl Ledger for Store {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        let mut batch = Batch::default();
+        for change in changes {
+            match store_codec::encode(change) {
+                (key, Some(value)) => batch.put(key, value),
+                (key, None) => batch.delete(key),
+            }
+        }
+        Store::commit(self, &batch).map_err(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use canopy_core::{Hub, Input, Machine};
+    use canopy_model::{Boot, Now};
+
+    use super::*;
+
+    #[test]
+    fn what_was_committed_is_there_after_opening_again() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(matches!(open(place.path()), Err(Error::Open(OpenError::Missing(_)))));
+        Store::create(place.path()).unwrap();
+        let mut committed = Vec::new();
+        {
+            let (slots, mut store) = open(place.path()).unwrap();
+            let mut hub = Hub::load(canopy_model::Path::root(), slots);
+            let step = hub.handle(Now::default(), Input::Started { boot: Boot(1) });
+            step.commit(|changes| {
+                committed = changes.to_vec();
+                Ledger::commit(&mut store, changes)
+            })
+            .unwrap();
+        }
+        let (slots, _store) = open(place.path()).unwrap();
+        let read: Vec<Change> = slots.into_iter().map(|(slot, value)| Change::Put(slot, value)).collect();
+        assert!(!read.is_empty());
+        assert_eq!(read, committed);
+    }
+}
