@@ -24,6 +24,9 @@ pub mod session;
 pub mod terms;
 pub mod uplink;
 
+#[cfg(test)]
+mod tests;
+
 pub use converse::{Answer, AskError, Children, Query, Responder};
 pub use downlink::downlink;
 pub use session::{Events, LinkEvent};

@@ -39,6 +39,9 @@ pub const HANDOVER_MAX: Duration = Duration::from_secs(30);
 /// How long a frame may wait for the peer: as long as a peer may be silent.
 pub const SEND_MAX: Duration = Duration::from_secs(30);
 
+/// How long the reason of an end may wait for the peer, behind the last frame.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
 /// Heartbeats that may fail to come before the peer counts as gone.
 pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 
@@ -95,7 +98,9 @@ pub(crate) enum End {
     Silent(Duration),
     #[error("the peer took nothing for {} s", SEND_MAX.as_secs())]
     Unread,
-    #[error("more than {BACKLOG_FRAMES_MAX} frames are waiting: the peer sends without awaiting answers, or this node is overloaded")]
+    #[error(
+        "more than {BACKLOG_FRAMES_MAX} frames are waiting: the peer sends without awaiting answers, or this node is overloaded"
+    )]
     Overrun,
     #[error("a frame waited {} s for this node: its disk may be hanging", HANDOVER_MAX.as_secs())]
     Stalled,
@@ -144,12 +149,11 @@ impl<'a> Session<'a> {
             end = self.speak(waiting, &outgoing) => end,
             () = conversation => End::Conversation,
         };
-        // A peer that has gone, or does not read, learns nothing more.
-        let _ = outgoing.try_send(Err(Status::aborted(end.to_string())));
-        drop(outgoing);
         let edge = self.edge.clone();
-        // If the driver has gone, there is nobody left to tell.
-        let _ = self.events.send(LinkEvent::Disconnected { edge, session }).await;
+        let status = Status::aborted(end.to_string());
+        let goodbye = async move { timeout(GOODBYE_MAX, outgoing.send(Err(status))).await.ok() };
+        // If the driver has gone, there is nobody left to tell; nor if the peer has, or does not read.
+        let _ = tokio::join!(self.events.send(LinkEvent::Disconnected { edge, session }), goodbye);
         end
     }
 
@@ -210,3 +214,6 @@ impl<'a> Session<'a> {
         End::Released
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,7 +132,10 @@ mod tests {
         assert_eq!(child.limits(), stated);
 
         child.accept(&hello(PROTOCOL, Some((u32::MAX, 0)))).unwrap();
-        assert_eq!(child.limits(), Limits { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: HEARTBEAT_ACCEPTED.0 });
+        assert_eq!(
+            child.limits(),
+            Limits { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: HEARTBEAT_ACCEPTED.0 }
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A key is a tag and its parts, so that slots of one kind, and rows of one table, lie together. A
 //! value is protobuf; a received row keeps its author's bytes.
 //!
-//! - [`key`]: slots;
+//! - [`key`]: the slots themselves;
 //! - [`value`]: what they hold, and [`answer`]: answers to commands.
 
 pub mod answer;

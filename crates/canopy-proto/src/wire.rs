@@ -4,7 +4,7 @@
 //! an error, and the session's end. A row's value that cannot be read is none: it is kept as its
 //! author's bytes and forwarded, because a newer version may have written it.
 //!
-//! - [`frame`]: frames;
+//! - [`frame`]: what one message says;
 //! - [`row`]: rows, their kinds and what becomes of an author's bytes;
 //! - [`object`], [`status`]: the values that flow down, and those that flow up;
 //! - [`part`]: uids, cursors, homes: what the others are made of.

@@ -1,0 +1,287 @@
+//! A hub and its children over mTLS on loopback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use canopy_core::link::{EdgeId, Frame, Hello, Message, Row, SessionId};
+use canopy_core::row::{Body, Key, RowKind};
+use canopy_identity::tls::{anonymous_config, client_config};
+use canopy_identity::{Identity, Role};
+use canopy_model::{Boot, Incarnation, Path, Uid, Wall};
+use canopy_proto::link::v1;
+use canopy_proto::link::v1::link_client::LinkClient;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use crate::converse::ASKS_MAX;
+use crate::dial::dial;
+use crate::downlink::limited;
+use crate::fixture::{Fleet, Hub, PATIENCE, child};
+use crate::limits::{Admission, KeepAlive};
+use crate::listen::server;
+use crate::terms::Limits;
+use crate::{Answer, AskError, Children, Dialer, LinkEvent, Query, Responder, uplink};
+
+/// A hub with the link service, whose driver is the test.
+struct Parent {
+    fleet: Fleet,
+    hub: Hub,
+    events: mpsc::Receiver<LinkEvent>,
+    children: Children,
+}
+
+impl Parent {
+    async fn start(limits: Limits) -> Self {
+        let fleet = Fleet::new();
+        let path = fleet.plant.peer().path.clone();
+        Self::at(fleet, path, limits).await
+    }
+
+    async fn at(fleet: Fleet, path: Path, limits: Limits) -> Self {
+        let (handing_in, events) = mpsc::channel(16);
+        let children = Children::default();
+        let service = limited(path, limits, handing_in, children.clone());
+        let router = server(KeepAlive::default()).add_service(service);
+        let hub = Hub::serve(&fleet, Admission::default(), router).await;
+        Self { fleet, hub, events, children }
+    }
+
+    fn press(&self) -> Identity {
+        child(&self.fleet.plant, Role::Agent, "press-3")
+    }
+
+    fn dialer(&self, child: &Identity) -> Dialer {
+        let hub = self.fleet.plant.peer().path.clone();
+        let tls = client_config(self.fleet.trust(), hub, &child.leaf().unwrap()).unwrap();
+        let addresses = vec![self.hub.address.clone()];
+        Dialer { addresses, tls: Arc::new(tls), keep_alive: KeepAlive::default() }
+    }
+
+    async fn client(&self) -> LinkClient<Channel> {
+        let Dialer { addresses, tls, keep_alive } = self.dialer(&self.press());
+        LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap())
+    }
+}
+
+/// A child with the real uplink, whose driver is the test.
+struct Child {
+    events: mpsc::Receiver<LinkEvent>,
+    _uplink: AbortOnDropHandle<()>,
+}
+
+impl Child {
+    fn start(parent: &Parent) -> Self {
+        let (handing_in, events) = mpsc::channel(16);
+        let dialer = parent.dialer(&parent.press());
+        Self { events, _uplink: AbortOnDropHandle::new(tokio::spawn(uplink(dialer, handing_in, Echo))) }
+    }
+}
+
+/// Answers with the question, or not at all when that is empty.
+struct Echo;
+
+impl Responder for Echo {
+    async fn answer(&self, query: Query) -> Answer {
+        if query.body.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        Answer { id: query.id, as_of: Wall(7), partial: false, next: query.principal, body: query.body }
+    }
+}
+
+fn query(body: &[u8], deadline_ms: u32) -> Query {
+    Query { id: Uid(1), principal: "alice".to_owned(), deadline_ms, max_bytes: 1000, body: body.to_vec() }
+}
+
+fn patience_ms() -> u32 {
+    PATIENCE.as_millis() as u32
+}
+
+fn hello() -> Frame {
+    let (boot, incarnation) = (Boot(1), Incarnation(2));
+    let hello = Hello { boot, incarnation, cursor: None, wall: Wall(3), record: None };
+    Frame { seq: 0, message: Message::Hello(hello) }
+}
+
+async fn next(events: &mut mpsc::Receiver<LinkEvent>) -> LinkEvent {
+    timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event")
+}
+
+async fn connected(events: &mut mpsc::Receiver<LinkEvent>) -> (EdgeId, SessionId, mpsc::Sender<Frame>) {
+    match next(events).await {
+        LinkEvent::Connected { edge, session, frames } => (edge, session, frames),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn received(events: &mut mpsc::Receiver<LinkEvent>) -> Frame {
+    match next(events).await {
+        LinkEvent::Received { frame, .. } => frame,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn disconnected(events: &mut mpsc::Receiver<LinkEvent>) -> SessionId {
+    match next(events).await {
+        LinkEvent::Disconnected { session, .. } => session,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn ended(mut frames: Streaming<v1::Frame>) -> Status {
+    let ended = async {
+        loop {
+            match frames.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("in time")
+}
+
+#[tokio::test]
+async fn frames_flow_both_ways_and_a_child_comes_back() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let mut child = Child::start(&parent);
+    let (edge, first, to_child) = connected(&mut parent.events).await;
+    let (up, _, to_parent) = connected(&mut child.events).await;
+    assert_eq!((edge, up), (EdgeId::Child("press-3".parse().unwrap()), EdgeId::Parent));
+
+    to_child.send(hello()).await.unwrap();
+    assert_eq!(received(&mut child.events).await, hello());
+    to_parent.send(hello()).await.unwrap();
+    assert_eq!(received(&mut parent.events).await, hello());
+    let key = Key { kind: RowKind::Grant, uid: Uid(9) };
+    let row = Row { key, version: 4, payload: Some(Body::Grant(5).into()) };
+    let rows = Message::Rows { rows: vec![row], through: Some(4) };
+    to_child.send(Frame { seq: 1, message: rows }).await.unwrap();
+    match received(&mut child.events).await.message {
+        Message::Rows { rows, .. } => assert_eq!(rows[0].payload.as_ref().unwrap().body, Body::Grant(5)),
+        other => panic!("{other:?}"),
+    }
+
+    drop(to_child);
+    assert_eq!(disconnected(&mut parent.events).await, first);
+    disconnected(&mut child.events).await;
+    let (_, second, _to_child) = connected(&mut parent.events).await;
+    assert_ne!(first, second);
+    connected(&mut child.events).await;
+}
+
+#[tokio::test]
+async fn who_is_no_child_of_this_hub_opens_nothing() {
+    let fleet = Fleet::new();
+    let elsewhere = "eu/plant-8".parse().unwrap();
+    let mut parent = Parent::at(fleet, elsewhere, Limits::default()).await;
+    let mut client = parent.client().await;
+    let refused = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(refused.message(), "agent plant-7/press-3 is no child of the hub at eu/plant-8");
+    let refused = client.converse(tokio_stream::pending::<v1::Answer>()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
+    let tls = anonymous_config(parent.fleet.trust(), parent.fleet.plant.peer().path.clone()).unwrap();
+    let addresses = [parent.hub.address.clone()];
+    let stranger = dial(&addresses, Arc::new(tls), KeepAlive::default()).await.unwrap();
+    let refused = LinkClient::new(stranger).exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert!(parent.events.try_recv().is_err(), "the driver hears nothing of it");
+}
+
+#[tokio::test]
+async fn thousands_of_tiny_frames_for_a_busy_hub_end_the_session_and_not_the_connection() {
+    let parent = Parent::start(Limits::default()).await;
+    let mut client = parent.client().await;
+    let (answers, answered) = mpsc::channel(1);
+    let mut queries = client.converse(ReceiverStream::new(answered)).await.unwrap().into_inner();
+    let flood = (0..20_000)
+        .map(|seq| v1::Frame { seq, message: Some(v1::frame::Message::Heartbeat(v1::Heartbeat::default())) });
+    // The test, being the hub's driver, takes no events.
+    let frames = client.exchange(tokio_stream::iter(flood)).await.unwrap().into_inner();
+    let status = ended(frames).await;
+    assert!(status.message().contains("frames are waiting"), "{status}");
+
+    let name = "press-3".parse().unwrap();
+    let echo = async {
+        let id = queries.message().await.unwrap().unwrap().id;
+        answers.send(v1::Answer { id, ..v1::Answer::default() }).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(parent.children.ask(&name, query(b"?", patience_ms())), echo);
+    assert_eq!(answer.unwrap().id, Uid(1));
+}
+
+#[tokio::test]
+async fn a_parent_refuses_a_message_beyond_its_limit() {
+    let mut parent = Parent::start(Limits { message_bytes_max: 2000, ..Limits::default() }).await;
+    let row = |bytes| v1::Row { kind: 77, uid: vec![0; 16], version: 1, value: Some(vec![0; bytes]) };
+    let rows = |bytes| v1::Rows { rows: vec![row(bytes)], through: None };
+    let frame = |bytes| v1::Frame { seq: 0, message: Some(v1::frame::Message::Rows(rows(bytes))) };
+    let mut client = parent.client().await;
+    let frames = tokio_stream::iter([frame(1900), frame(2100)]);
+    let frames = client.exchange(frames).await.unwrap().into_inner();
+    connected(&mut parent.events).await;
+    received(&mut parent.events).await;
+    disconnected(&mut parent.events).await;
+    ended(frames).await;
+}
+
+#[tokio::test]
+async fn a_child_gives_up_a_parent_that_falls_silent_when_the_parent_said_it_would_not() {
+    let heartbeat = Duration::from_millis(200);
+    let mut parent = Parent::start(Limits { heartbeat, ..Limits::default() }).await;
+    let mut child = Child::start(&parent);
+    let (.., to_child) = connected(&mut parent.events).await;
+    let (_, first, _to_parent) = connected(&mut child.events).await;
+    to_child.send(hello()).await.unwrap();
+    received(&mut child.events).await;
+    assert_eq!(disconnected(&mut child.events).await, first);
+}
+
+#[tokio::test]
+async fn a_parent_asks_and_its_child_answers() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let name = "press-3".parse().unwrap();
+    let asked = parent.children.ask(&name, query(b"?", patience_ms())).await;
+    assert_eq!(asked, Err(AskError::NotConnected(name.clone())));
+
+    let mut child = Child::start(&parent);
+    let (.., _to_child) = connected(&mut parent.events).await;
+    let (.., to_parent) = connected(&mut child.events).await;
+    let answer = parent.children.ask(&name, query(b"how are you?", patience_ms())).await.unwrap();
+    assert_eq!((answer.id, &answer.body[..], &answer.next[..]), (Uid(1), &b"how are you?"[..], "alice"));
+
+    let answer = parent.children.ask(&name, query(&[b'?'; 1001], patience_ms())).await.unwrap();
+    assert_eq!((answer.partial, answer.body.len()), (true, 0), "larger than was asked for");
+
+    let late = AskError::Deadline { child: name.clone(), deadline_ms: 50 };
+    assert_eq!(parent.children.ask(&name, query(b"", 50)).await, Err(late));
+
+    let asking = parent.children.ask(&name, query(b"", patience_ms()));
+    let ending = async { drop(to_parent) };
+    assert_eq!(tokio::join!(asking, ending).0, Err(AskError::Lost(name.clone())));
+}
+
+#[tokio::test]
+async fn a_child_is_not_asked_more_than_it_can_hold() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let _child = Child::start(&parent);
+    let (.., _to_child) = connected(&mut parent.events).await;
+    let name: canopy_model::Name = "press-3".parse().unwrap();
+    while parent.children.ask(&name, query(b"?", patience_ms())).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let unanswered = |id| {
+        let (children, name) = (parent.children.clone(), name.clone());
+        let query = Query { id: Uid(id), ..query(b"", patience_ms()) };
+        AbortOnDropHandle::new(tokio::spawn(async move { children.ask(&name, query).await }))
+    };
+    let mut asking: futures::stream::FuturesUnordered<_> = (0..=ASKS_MAX as u128).map(unanswered).collect();
+    let first = timeout(PATIENCE, futures::StreamExt::next(&mut asking)).await.unwrap().unwrap().unwrap();
+    assert_eq!(first, Err(AskError::Busy(name)));
+}
