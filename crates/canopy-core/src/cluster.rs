@@ -35,10 +35,24 @@ pub struct Set {
     pub drifted: bool,
 }
 
+impl Set {
+    /// How its pods are doing.
+    pub fn health(&self, now: Now) -> Health {
+        if self.ready_at <= now.uptime { Health::Healthy } else { Health::Progressing }
+    }
+}
+
 impl Cluster {
     /// What is in the cluster, by workload.
     pub fn sets(&self) -> impl Iterator<Item = (Uid, &Set)> {
         self.sets.iter().map(|(uid, set)| (*uid, set))
+    }
+
+    /// Puts back what was in the cluster when it was written down; its pods are ready, or start anew.
+    pub fn restore(&mut self, now: Now, found: Found, ready: bool) {
+        let ready_at = if ready { now.uptime } else { now.uptime + ROLL };
+        let set = Set { found, ready_at, told_ready: false, drifted: false };
+        self.sets.insert(set.found.uid, set);
     }
 
     /// The revision that runs for a workload.
@@ -111,10 +125,7 @@ impl Cluster {
 }
 
 fn observed(uid: Uid, set: &Set, now: Now) -> ClusterEvent {
-    let ready = set.ready_at <= now.uptime;
-    let (health, message) = match ready {
-        true => (Health::Healthy, String::new()),
-        false => (Health::Progressing, "pods are starting".to_owned()),
-    };
+    let health = set.health(now);
+    let message = if health == Health::Healthy { "" } else { "pods are starting" }.to_owned();
     ClusterEvent::Observed { uid, drifted: set.drifted, health, message }
 }

@@ -17,6 +17,9 @@ use canopy_model::{Kind, Name, Object, ObjectName, Path, Placement, Role, Spec, 
 
 use super::world::{Broken, World};
 
+/// How long word from before a number was set may be under way: longer than any partition.
+const SURPLUS_MS: u64 = 120_000;
+
 /// What the witness has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
@@ -34,7 +37,7 @@ pub(crate) struct Witness {
     /// Placements of which a hub on the way was restored from an old copy: until a neighbour proves
     /// it, that hub cannot know what it granted since.
     unprovable: BTreeSet<Uid>,
-    exposure: BTreeMap<Uid, u32>,
+    holdings: BTreeMap<Uid, Holding>,
     /// Where each numbered placement was last started.
     places: BTreeMap<Uid, BTreeSet<usize>>,
     /// Hubs of which the disk was exchanged, with the cursor that it held.
@@ -45,6 +48,15 @@ impl Witness {
     pub(crate) fn spec(&self, uid: Uid) -> Option<Spec> {
         self.written.get(&uid).cloned()
     }
+}
+
+/// How many clusters may hold a placement, and how many are allowed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holding {
+    exposure: u32,
+    number: Option<u32>,
+    surplus: u32,
+    surplus_until: u64,
 }
 
 /// A workload or placement on its home's disk.
@@ -245,17 +257,30 @@ impl World {
         self.check_numbers(&self.homed())
     }
 
-    /// No grant makes the sum of what children may hold exceed the number.
+    /// No grant makes the sum of what children may hold exceed the number. What exceeded it when the
+    /// number was set is a surplus: it never grows beyond what it was then, and is gone when the
+    /// last word from before has been replaced.
     fn check_numbers(&mut self, homed: &[Homed]) -> Result<(), Broken> {
         for it in homed {
             let uid = it.object.metadata.uid;
             let Some(policy) = it.object.placement() else { continue };
             let exposure = self.exposure(uid, it.home);
-            let before = self.witness.exposure.insert(uid, exposure).unwrap_or(0);
-            let Some(number) = policy.number_of_clusters else { continue };
-            if exposure > before && exposure > number && !self.witness.unprovable.contains(&uid) {
+            let before = self.witness.holdings.get(&uid).copied().unwrap_or_default();
+            let number = policy.number_of_clusters;
+            let mut now = Holding { exposure, number, ..before };
+            if before.number != number {
+                // A hub that has not heard of the number yet goes on selecting without one.
+                now.surplus = if before.number.is_none() { u32::MAX } else { before.exposure };
+                now.surplus_until = self.now + SURPLUS_MS;
+            }
+            self.witness.holdings.insert(uid, now);
+            let Some(number) = number else { continue };
+            let allowed = if self.now < now.surplus_until { number.max(now.surplus) } else { number };
+            if exposure > before.exposure && exposure > allowed && !self.witness.unprovable.contains(&uid) {
                 return Err(format!(
-                    "{exposure} clusters may hold placement {uid:?} (before: {before}), {number} are allowed"
+                    "{exposure} clusters may hold placement {uid:?} (before: {}), {allowed} are allowed:{}",
+                    before.exposure,
+                    self.holders(uid, it.home, 0)
                 ));
             }
         }
@@ -282,16 +307,31 @@ impl World {
         };
         let children = (0..self.nodes.len()).filter(|child| self.nodes[*child].parent == Some(node));
         let below: u32 = children
-            .map(|child| {
-                let name = self.nodes[child].path.name().expect("a child has a name");
-                let share = match disk.get(&Slot::Share(placement, name)) {
-                    Some(Value::Share(share)) => share.grant,
-                    _ => 0,
-                };
-                share.max(self.exposure(placement, child))
-            })
+            .map(|child| self.share(placement, node, child).max(self.exposure(placement, child)))
             .sum();
         granted.max(below)
+    }
+
+    /// Who may hold a placement and why, for the message.
+    fn holders(&self, placement: Uid, node: usize, share: u32) -> String {
+        let it = &self.nodes[node];
+        let exposure = self.exposure(placement, node);
+        let mut text = format!(" {} was granted {share} and may hold {exposure};", it.path);
+        for child in (0..self.nodes.len()).filter(|child| self.nodes[*child].parent == Some(node)) {
+            let share = self.share(placement, node, child);
+            if share > 0 || self.exposure(placement, child) > 0 {
+                text.push_str(&self.holders(placement, child, share));
+            }
+        }
+        text
+    }
+
+    fn share(&self, placement: Uid, hub: usize, child: usize) -> u32 {
+        let name = self.nodes[child].path.name().expect("a child has a name");
+        match self.nodes[hub].disk.get(&Slot::Share(placement, name)) {
+            Some(Value::Share(share)) => share.grant,
+            _ => 0,
+        }
     }
 
     fn generation(&self, node: usize) -> bool {

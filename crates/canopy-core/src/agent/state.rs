@@ -96,6 +96,11 @@ impl Agent {
         self.held.iter().map(|(uid, held)| (*uid, &held.report))
     }
 
+    /// Whether the cluster has told what it holds; before that the agent reports nothing.
+    pub fn is_surveyed(&self) -> bool {
+        self.surveyed == Some(self.history.incarnation)
+    }
+
     /// The edge to its hub.
     pub fn parent(&self) -> &Edge {
         &self.parent

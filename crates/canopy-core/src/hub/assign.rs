@@ -73,24 +73,20 @@ impl Hub {
             return Vec::new();
         }
         let placements = self.index.placements_of(uid).into_iter();
-        placements.filter(|placement| self.selects(*placement, name)).collect()
+        placements.filter(|placement| self.selects(uid, *placement, name)).collect()
     }
 
-    fn selects(&self, placement: Uid, name: &Name) -> bool {
+    fn selects(&self, workload: Uid, placement: Uid, name: &Name) -> bool {
         if self.is_frozen(placement) {
-            return self.reported(placement, name);
+            let assigned = self.assigned.get(&(workload, name.clone()));
+            return assigned
+                .is_some_and(|(assigned, _)| assigned.run && assigned.placements.contains(&placement));
         }
         match self.object(placement).and_then(|object| object.placement()) {
             Some(spec) if spec.number_of_clusters.is_none() => self.is_feasible(placement, name),
             Some(_) => self.shares.get(&(placement, name.clone())).is_some_and(|share| share.grant > 0),
             None => false,
         }
-    }
-
-    fn reported(&self, placement: Uid, name: &Name) -> bool {
-        self.assigned.iter().any(|((_, child), (assigned, _))| {
-            child == name && assigned.run && assigned.placements.contains(&placement)
-        })
     }
 
     /// Whether a placement may select this own cluster.

@@ -81,7 +81,8 @@ impl Hub {
         validate(&draft.spec)?;
         let kind = draft.spec.kind();
         let found = self.find(kind, &draft.name).cloned();
-        let draft = Draft { spec: note_number(draft.spec, found.as_deref()), ..draft };
+        let adopted = found.is_none() && self.orphan(draft.uid).is_some();
+        let draft = Draft { spec: note_number(draft.spec, found.as_deref(), adopted), ..draft };
         let object = match &found {
             Some(old) => {
                 expect(draft.expected, old)?;
@@ -112,11 +113,13 @@ impl Hub {
     fn create(&mut self, now: Now, principal: &str, draft: Draft) -> Object {
         let boot: Boot = self.history.boot();
         let born = Cursor { incarnation: self.history.incarnation, boot, version: self.version() };
+        // An orphan that is adopted may run anywhere already, like an object that was changed.
+        let generation = if self.orphan(draft.uid).is_some() { 2 } else { 1 };
         let metadata = Metadata {
             name: draft.name,
             uid: draft.uid,
             home: Home { path: self.path.clone(), born },
-            generation: 1,
+            generation,
             resource_version: ResourceVersion(0),
             labels: draft.labels,
             created_by: principal.to_owned(),
@@ -335,9 +338,9 @@ struct Draft {
 
 /// Notes since when a placement has had a number: since its creation, since its last change from
 /// having none, or since the change that gives it one now.
-fn note_number(spec: Spec, old: Option<&Object>) -> Spec {
+fn note_number(spec: Spec, old: Option<&Object>, adopted: bool) -> Spec {
     let Spec::Placement(mut placement) = spec else { return spec };
-    let next = old.map_or(1, |object| object.metadata.generation + 1);
+    let next = old.map_or(1 + u64::from(adopted), |object| object.metadata.generation + 1);
     let before = old.and_then(|object| object.placement()).map_or(0, |placement| placement.numbered_since);
     placement.numbered_since = match placement.number_of_clusters {
         None => 0,

@@ -54,7 +54,7 @@ impl Hub {
         let everything: Vec<(Uid, std::sync::Arc<Object>)> =
             self.all_objects().map(|object| (object.metadata.uid, object.clone())).collect();
         for (uid, object) in &everything {
-            self.index.update(*uid, Some(object));
+            self.index.update(*uid, Some(object), self.is_frozen(*uid));
         }
         let live: Vec<Key> = self.parent.iter().flat_map(|edge| edge.outbox.live()).copied().collect();
         for key in live {

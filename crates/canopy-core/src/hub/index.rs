@@ -24,7 +24,9 @@ struct Entry {
 impl Index {
     /// Notes an object as it is now; none when it is gone. A placement that is gone stays known as
     /// one, so that its users can be found for the last time.
-    pub(super) fn update(&mut self, uid: Uid, object: Option<&Object>) {
+    ///
+    /// An object that is in doubt gives way to another of the same name.
+    pub(super) fn update(&mut self, uid: Uid, object: Option<&Object>, in_doubt: bool) {
         if let Some(old) = self.entries.get(&uid) {
             for address in &old.refers {
                 if let Some(users) = self.users.get_mut(address) {
@@ -54,13 +56,15 @@ impl Index {
         for address in &refers {
             self.users.entry(address.clone()).or_default().insert(uid);
         }
-        self.by_address.insert(address.clone(), uid);
+        if !in_doubt || !self.by_address.contains_key(&address) {
+            self.by_address.insert(address.clone(), uid);
+        }
         self.entries.insert(uid, Entry { address, refers });
     }
 
     /// Forgets what [`Index::update`] kept of an object that is gone.
     pub(super) fn forget(&mut self, uid: Uid) {
-        self.update(uid, None);
+        self.update(uid, None, false);
         self.entries.remove(&uid);
     }
 

@@ -56,7 +56,7 @@ impl Hub {
         self.follow_verdicts(&mut touched, step);
         for uid in &touched.objects {
             let object = self.object(*uid).cloned();
-            self.index.update(*uid, object.as_deref());
+            self.index.update(*uid, object.as_deref(), self.is_frozen(*uid));
         }
         let changed = touched.objects.clone();
         if touched.everything {

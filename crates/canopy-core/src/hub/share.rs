@@ -178,10 +178,7 @@ impl Hub {
     /// Whether it is known what every hub below holds. A placement that got its number after it was
     /// made may run anywhere until each has told.
     fn holdings_known(&self, placement: Uid) -> bool {
-        let since = self
-            .object(placement)
-            .and_then(|object| object.placement())
-            .map_or(0, |spec| spec.numbered_since);
+        let since = self.numbered_since(placement);
         let told = |name: &Name| {
             self.shares.contains_key(&(placement, name.clone()))
                 || self.offer_of(placement, name).is_some_and(|offer| offer.generation >= since)
@@ -227,6 +224,10 @@ impl Hub {
         spare
     }
 
+    fn numbered_since(&self, placement: Uid) -> u64 {
+        self.object(placement).and_then(|object| object.placement()).map_or(0, |spec| spec.numbered_since)
+    }
+
     fn offer_of(&self, placement: Uid, name: &Name) -> Option<&Offer> {
         match &self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Offer, placement))?.body {
             Body::Offer(offer) => Some(offer),
@@ -244,9 +245,11 @@ impl Hub {
 
     /// What a child hub holds becomes its ceiling once it has seen the present grant.
     fn count_what_is_offered(&mut self, placement: Uid, step: &mut Step) {
+        let since = self.numbered_since(placement);
         for name in self.names(Role::Hub) {
             let Some(offer) = self.current_offer(placement, &name).cloned() else { continue };
             let next = match self.shares.get(&(placement, name.clone())) {
+                None if offer.generation < since => continue,
                 None => Share { grant: offer.held, ceiling: offer.held },
                 Some(share) if offer.unsure => *share,
                 Some(share) => Share { ceiling: share.grant.max(offer.held), ..*share },
