@@ -170,16 +170,14 @@ impl Cluster {
 
     /// Looks whether an object that exists already belongs to another workload.
     async fn refuse_conflict(&self, uid: Uid, manifests: &[Manifest]) -> Result<(), ApplyError> {
-        let owners: Vec<_> = stream::iter(manifests)
-            .map(|manifest| async move {
-                let owner = self.owner(manifest).await;
-                owner
-                    .map_err(|error| error.while_doing(format!("reading {}", manifest.name)))
-                    .map(|owner| (&manifest.name, owner))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+        let reading = manifests.iter().map(|manifest| async move {
+            let owner = self.owner(manifest).await;
+            owner
+                .map_err(|error| error.while_doing(format!("reading {}", manifest.name)))
+                .map(|owner| (&manifest.name, owner))
+        });
+        let reading: Vec<_> = reading.collect();
+        let owners: Vec<_> = stream::iter(reading).buffered(CONCURRENCY).try_collect().await?;
         let foreign = owners.into_iter().find_map(|(name, owner)| {
             let owner = owner.filter(|owner| *owner != uid.to_string())?;
             Some((name.clone(), owner))

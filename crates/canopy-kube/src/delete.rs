@@ -74,13 +74,11 @@ impl Cluster {
 
     /// The live objects of a set, among these kinds. A kind that is no longer served has none.
     pub(crate) async fn members(&self, uid: Uid, kinds: &BTreeSet<GroupKind>) -> Result<Vec<Found>, Failed> {
-        let found: Vec<Vec<Found>> = stream::iter(kinds)
-            .map(|kind| async move {
-                self.members_of(uid, kind).await.map_err(|error| error.while_doing(format!("listing {kind}")))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+        let listing = kinds.iter().map(|kind| async move {
+            self.members_of(uid, kind).await.map_err(|error| error.while_doing(format!("listing {kind}")))
+        });
+        let listing: Vec<_> = listing.collect();
+        let found: Vec<Vec<Found>> = stream::iter(listing).buffered(CONCURRENCY).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
