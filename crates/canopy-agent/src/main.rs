@@ -1,3 +1,9 @@
 //! The program `canopy-agent`; see the library `canopy_agent`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    canopy_agent::main(canopy_agent::Cli::parse())
+}

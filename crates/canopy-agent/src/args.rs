@@ -1,0 +1,92 @@
+//! The command line of the agent. Every flag can also be set in the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use canopy_model::Name;
+use canopy_node::telemetry::Telemetry;
+use clap::{Args, Parser, Subcommand};
+
+/// The agent of one edge cluster: it dials its hub and runs what the hub assigns.
+#[derive(Debug, Parser)]
+#[command(name = "canopy-agent", version)]
+pub struct Cli {
+    /// What to log.
+    #[command(flatten)]
+    pub telemetry: Telemetry,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Join a hub with a token from `canopy token create`
+    Join(Join),
+    /// Run the agent
+    Run(Run),
+}
+
+/// Join a hub.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// The token
+    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// The name of the cluster below the hub, if the token leaves it open
+    #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
+    pub name: Option<Name>,
+    /// Where the agent keeps its identity and state
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// Run the agent.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where the agent keeps its identity and state
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// The cluster to work on
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Serve /livez, /readyz and /metrics here
+    #[arg(long, env = "CANOPY_HEALTH", value_name = "ADDRESS")]
+    pub health: Option<SocketAddr>,
+}
+
+/// The cluster to work on.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// Kubeconfig of the cluster [default: the service account of the pod]
+    #[arg(long, env = "CANOPY_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "CANOPY_KUBE_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// Work on a cluster inside the agent: nothing real runs; for demonstrations and tests
+    #[arg(long, env = "CANOPY_EMBEDDED", conflicts_with_all = ["kubeconfig", "context"])]
+    pub embedded: bool,
+    /// Make the embedded cluster lie: it says that it applied, and does not
+    #[arg(long, env = "CANOPY_EMBEDDED_LIES", hide = true, requires = "embedded")]
+    pub embedded_lies: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_can_be_set_in_the_environment() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands() {
+            for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
+                assert!(flag.get_env().is_some(), "{} --{}", command.get_name(), flag.get_id());
+            }
+        }
+    }
+}

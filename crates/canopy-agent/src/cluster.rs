@@ -1,0 +1,39 @@
+//! What an agent asks of a cluster: the one seam behind which a real cluster and the embedded one
+//! are the same.
+//!
+//! Answers are what the machine's [`ClusterEvent`]s need; what hinders is a text for the status of
+//! the workload, which an operator reads at the hub.
+
+pub mod embedded;
+pub mod real;
+
+use canopy_core::effect::Apply;
+use canopy_core::input::{ClusterEvent, Found};
+use canopy_model::{Claims, Uid};
+use tokio::sync::mpsc;
+
+pub use embedded::Embedded;
+pub use real::Real;
+
+/// A cluster.
+pub trait Cluster: Send + Sync + 'static {
+    /// Makes the cluster hold exactly `content`, a JSON array of manifests, for the workload.
+    fn apply(&self, order: &Apply, content: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Deletes all that belongs to the workload; returns when nothing of it is left, or why something
+    /// is.
+    fn delete(&self, uid: Uid) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// All that the cluster holds.
+    fn survey(&self) -> impl Future<Output = Result<Vec<Found>, String>> + Send;
+
+    /// What the cluster says about itself.
+    fn claims(&self) -> impl Future<Output = Result<Claims, String>> + Send;
+
+    /// How workloads are doing, whenever that changes. Asked for once.
+    fn watch(&self) -> mpsc::Receiver<ClusterEvent>;
+
+    /// Whether health and drift are told only of what this process has applied: after a start
+    /// everything is to be applied once more.
+    fn forgets(&self) -> bool;
+}

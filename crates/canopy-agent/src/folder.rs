@@ -1,0 +1,100 @@
+//! What lies in an agent's data folder.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `identity/` | certificates and keys |
+//! | `store/` | what the agent was told and has reported |
+//! | `content/` | manifests that are too large for a row |
+//! | `embedded-cluster.json` | what "runs" in the embedded cluster |
+//!
+//! The store of an agent may be lost: the cluster tells what it holds and the hub what it wants. So
+//! a damaged one is moved aside and an empty one takes its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use canopy_core::durable::{Slot, Value};
+use canopy_identity::Folder as Identities;
+use canopy_node::{clock, ledger};
+use canopy_store::{LoadError, OpenError, Store};
+use tracing::warn;
+
+/// An agent's data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The identity folder; it is made if there is none.
+    pub(crate) fn identity(&self) -> anyhow::Result<Identities> {
+        fs::create_dir_all(&self.0).with_context(|| format!("making {}", self.0.display()))?;
+        Ok(Identities::open(self.0.join("identity"))?)
+    }
+
+    pub(crate) fn content(&self) -> PathBuf {
+        self.0.join("content")
+    }
+
+    pub(crate) fn embedded_cluster(&self) -> PathBuf {
+        self.0.join("embedded-cluster.json")
+    }
+
+    /// Opens the store for this process alone. None yet, or a damaged one: an empty one.
+    pub(crate) fn store(&self) -> anyhow::Result<(Vec<(Slot, Value)>, Store)> {
+        let path = self.0.join("store");
+        match ledger::open(&path) {
+            Err(ledger::Error::Open(OpenError::Missing(_))) => {}
+            Err(error) if is_damaged(&error) => {
+                let aside = self.0.join(format!("store.damaged-{}", clock::wall().0));
+                fs::rename(&path, &aside).with_context(|| format!("moving {} aside", path.display()))?;
+                let reason = canopy_proto::convert::one_line(&error);
+                warn!(reason, aside = %aside.display(),
+                    "the store is damaged and was moved aside; this agent starts empty and learns again \
+                     from its cluster and its hub");
+            }
+            opened => return Ok(opened?),
+        }
+        Store::create(&path)?;
+        Ok(ledger::open(&path)?)
+    }
+}
+
+fn is_damaged(error: &ledger::Error) -> bool {
+    match error {
+        ledger::Error::Open(OpenError::Damaged(_)) | ledger::Error::Load(LoadError::Damaged(_)) => true,
+        ledger::Error::Open(_) | ledger::Error::Load(_) | ledger::Error::Decode(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_store_is_moved_aside_and_an_empty_one_takes_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path());
+        drop(folder.store().unwrap());
+        fs::write(place.path().join("store/engine/format"), "").unwrap();
+        let (slots, _store) = folder.store().unwrap();
+        assert!(slots.is_empty());
+        let names = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside: Vec<_> =
+            names.filter(|name| name.to_string_lossy().starts_with("store.damaged-")).collect();
+        assert_eq!(aside.len(), 1, "what was damaged is kept for someone to look at");
+    }
+
+    #[test]
+    fn a_store_in_use_is_an_error_and_stays_where_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path());
+        let _held = folder.store().unwrap();
+        let error = format!("{:#}", folder.store().err().unwrap());
+        assert!(error.contains("in use by another process"), "{error}");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+}

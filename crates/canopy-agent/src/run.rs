@@ -1,0 +1,76 @@
+//! The agent at work: its parts, joined.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use canopy_content::{Blobs, Pull};
+use canopy_core::Agent;
+use canopy_identity::{Folder as Identities, Identity, Trust, key, tls};
+use canopy_link::limits::KeepAlive;
+use canopy_link::{Answer, Dialer, Query, Responder, uplink};
+use canopy_model::Boot;
+use canopy_node::{Driver, Handle, clock, shutdown};
+use tracing::{Instrument as _, info, info_span, warn};
+
+use crate::args;
+use crate::cluster::{Embedded, Real};
+use crate::content::Hub;
+use crate::folder::Folder;
+use crate::health;
+use crate::orders::Orders;
+use crate::renewal::renew;
+
+/// Runs the agent until it is told to stop, or its disk fails.
+pub(crate) async fn run(args: args::Run) -> anyhow::Result<()> {
+    let folder = Folder::new(&args.data);
+    let identities = folder.identity()?;
+    let identity = identities.load(clock::wall().0 / 1000)?;
+    let span = info_span!("node", path = %identity.peer().path);
+    work(args, folder, identities, identity).instrument(span).await
+}
+
+async fn work(
+    args: args::Run,
+    folder: Folder,
+    identities: Identities,
+    identity: Identity,
+) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal().context("listening to signals")?;
+    let (slots, store) = folder.store()?;
+    let agent = Agent::load(identity.peer().path.clone(), slots);
+
+    let trust = Trust::new(identity.anchor().clone(), identities.revocations()?);
+    let leaf = identity.leaf()?;
+    let parent = identity.parent().context("an agent has a hub above it")?;
+    let tls = Arc::new(tls::client_config(trust.clone(), parent, &leaf)?);
+    let addresses = identity.parents().to_vec();
+    let dialer = Dialer { addresses, tls, keep_alive: KeepAlive::default() };
+    let pull = Pull::from_parent(Blobs::open(folder.content())?, Hub(dialer.clone()));
+
+    let (driver, handle) = if args.cluster.embedded {
+        let cluster = Embedded::open(&folder.embedded_cluster(), args.cluster.embedded_lies)?;
+        warn!(file = %folder.embedded_cluster().display(), "embedded cluster, nothing real runs here");
+        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(cluster, pull, handle.clone()))
+    } else {
+        let cluster = Real::connect(&args.cluster).await?;
+        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(cluster, pull, handle.clone()))
+    };
+    if let Some(address) = args.health {
+        health::serve(address, handle.clone()).await?;
+    }
+    tokio::spawn(uplink(dialer, handle.links(), Silent).in_current_span());
+    tokio::spawn(renew(identity, trust, identities, leaf).in_current_span());
+    info!(version = env!("CARGO_PKG_VERSION"), "the agent is running");
+    driver.run(Boot(u128::from_be_bytes(key::random())), stop).await?;
+    info!("stopped");
+    Ok(())
+}
+
+/// A leaf: there is nothing below to ask about.
+struct Silent;
+
+impl Responder for Silent {
+    async fn answer(&self, query: Query) -> Answer {
+        Answer { id: query.id, as_of: clock::wall(), partial: true, next: String::new(), body: Vec::new() }
+    }
+}
