@@ -24,16 +24,23 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Context file [default: ~/.canopy/config.yaml]
-    #[arg(long, global = true, env = "CANOPY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "CANOPY_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Which context of the file to use [default: its current one]
-    #[arg(long, global = true, env = "CANOPY_CONTEXT", value_name = "NAME")]
+    #[arg(long, global = true, env = "CANOPY_CONTEXT", hide_env_values = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Ask the context's hub at this address, host:port
-    #[arg(long, global = true, env = "CANOPY_SERVER", value_name = "ADDRESS")]
+    #[arg(long, global = true, env = "CANOPY_SERVER", hide_env_values = true, value_name = "ADDRESS")]
     pub server: Option<String>,
     /// The project of placements and workloads
-    #[arg(short, long, global = true, env = "CANOPY_PROJECT", default_value = "default")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "CANOPY_PROJECT",
+        hide_env_values = true,
+        default_value = "default"
+    )]
     pub project: String,
 }
 
@@ -61,8 +68,8 @@ pub enum Error {
     #[error("there is no kind {0:?}: use placements (pl), workloads (wl), clusters (cl) or hubs")]
     Kind(String),
     /// A name is needed.
-    #[error("name one {0}: `KIND NAME` or `KIND/NAME`")]
-    NoName(&'static str),
+    #[error("which {}? Write `KIND NAME` or `KIND/NAME`", word(*.0))]
+    NoName(Kind),
     /// Another name after `KIND/NAME`.
     #[error("what is {0:?}? The object is named already")]
     TwoNames(String),
@@ -110,7 +117,7 @@ impl Target {
     /// The object that is meant.
     pub(crate) fn object(&self, project: &str) -> Result<ObjectRef, Error> {
         let (kind, name) = target(&self.kind, self.name.as_deref())?;
-        let name = name.ok_or(Error::NoName(kind.name()))?;
+        let name = name.ok_or(Error::NoName(kind))?;
         let home = self.home.clone().unwrap_or_default();
         Ok(ObjectRef { kind: kind.into(), project: project.to_owned(), name, home })
     }

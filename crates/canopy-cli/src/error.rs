@@ -1,8 +1,10 @@
 //! Why a command fails, in words that say what to do next.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use canopy_proto::convert::one_line;
 use canopy_proto::selector;
 use tonic::{Code, Status};
 
@@ -38,6 +40,11 @@ pub enum Error {
         doing: String,
         status: Box<Status>,
     },
+    /// The connection ended. With TLS 1.3 a hub can refuse a certificate only after the handshake.
+    #[error(
+        "{doing}: the connection broke off: {why}; at once, it means that the hub does not accept this certificate (--context)"
+    )]
+    Broken { doing: String, why: String },
     /// Each failure was told when it happened.
     #[error("{0} of {1} failed")]
     Some(usize, usize),
@@ -47,7 +54,10 @@ impl Error {
     /// The hub's answer to what was tried.
     pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(Status) -> Self {
         let doing = doing.into();
-        move |status| Self::Refused { doing, status: Box::new(status) }
+        move |status| match status.source() {
+            Some(why) if why.is::<tonic::transport::Error>() => Self::Broken { doing, why: one_line(why) },
+            _ => Self::Refused { doing, status: Box::new(status) },
+        }
     }
 }
 
@@ -58,7 +68,8 @@ fn advice(status: &Status) -> &'static str {
         Code::Aborted => "; somebody else changed it: get it again, then repeat your change",
         Code::AlreadyExists => "; --overwrite replaces it",
         Code::PermissionDenied | Code::Unauthenticated => "; use a context whose certificate may do this",
-        Code::Unavailable | Code::DeadlineExceeded => "; nothing was changed, try again when it is connected",
+        Code::Unavailable => "; try again when it is connected",
+        Code::DeadlineExceeded => "; a change may still happen: look with `canopy get`, then try again",
         Code::Unimplemented => "; this hub is of another version: see `canopy version`",
         _ => "",
     }

@@ -36,7 +36,7 @@ impl Delete {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let Some(kind) = &self.kind else { return self.files(session).await };
         let (kind, name) = target(kind, self.name.as_deref())?;
-        let name = name.ok_or(args::Error::NoName(kind.name()))?;
+        let name = name.ok_or(args::Error::NoName(kind))?;
         let home = self.home.clone().unwrap_or_default();
         let project = session.project.clone();
         self.delete(session, ObjectRef { kind: kind.into(), project, name, home }).await

@@ -34,7 +34,7 @@ impl Label {
                 rest.split_first().map_or((None, rest), |(name, rest)| (Some(name.as_str()), rest));
         }
         let (kind, name) = target(first, second)?;
-        let name = name.ok_or(args::Error::NoName(kind.name()))?;
+        let name = name.ok_or(args::Error::NoName(kind))?;
         let (set, remove) = changes(rest)?;
         let home = self.home.unwrap_or_default();
         let object = ObjectRef { kind: kind.into(), project: session.project.clone(), name, home };

@@ -1,0 +1,382 @@
+//! A hub with a fixed fleet: it answers, and changes nothing.
+
+use std::collections::HashMap;
+
+use canopy_cli::connect::Client;
+use canopy_proto::admin::v1::admin_server::{Admin, AdminServer};
+use canopy_proto::admin::v1::{self, Kind, Object, Role, object::Spec, status::Detail};
+use canopy_proto::convert::inbound;
+use canopy_proto::selector;
+use hyper_util::rt::TokioIo;
+use tonic::transport::{Endpoint, Server};
+use tonic::{Code, Request, Response, Status};
+
+/// The moment of all answers: 20 November 2026, 12:00 UTC.
+pub(crate) const NOW_MS: u64 = 1_795_176_000_000;
+const HOUR_MS: u64 = 3_600_000;
+/// Two objects on a page, so that lists have several.
+const PAGE: usize = 2;
+
+/// A client of a new fake hub.
+pub(crate) async fn client() -> Client {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
+    tokio::spawn(Server::builder().add_service(AdminServer::new(Hub)).serve_with_incoming(incoming));
+    let mut ours = Some(TokioIo::new(ours));
+    let connector = tower::service_fn(move |_| {
+        let stream = ours.take().ok_or(std::io::ErrorKind::NotConnected);
+        async move { stream.map_err(std::io::Error::from) }
+    });
+    let channel = Endpoint::from_static("http://hub").connect_with_connector(connector).await.unwrap();
+    Client::new(channel)
+}
+
+/// Answers, and changes nothing.
+pub(crate) struct Hub;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Admin for Hub {
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
+        use v1::apply_response::Outcome;
+        let request = request.into_inner();
+        let object = request.object.unwrap_or_default();
+        inbound::check(&object).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let metadata = object.metadata.clone().unwrap_or_default();
+        let known = find(object.kind(), &metadata.name).ok();
+        let version = known.as_ref().map(|known| known.metadata.clone().unwrap_or_default().resource_version);
+        if !request.if_resource_version.is_empty() && version != Some(request.if_resource_version) {
+            let message = format!("{} has resource version {}", metadata.name, version.unwrap_or_default());
+            return Err(Status::aborted(message));
+        }
+        let outcome = match known {
+            None => Outcome::Created,
+            Some(known) if known.spec == object.spec => Outcome::Unchanged,
+            Some(_) => Outcome::Configured,
+        };
+        Ok(Response::new(v1::ApplyResponse { object: Some(object), outcome: outcome.into() }))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Answer<Object> {
+        let object = request.into_inner().object.unwrap_or_default();
+        find(object.kind(), &object.name).map(Response::new)
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
+        let request = request.into_inner();
+        let selector = selector::parse(&request.label_selector).unwrap();
+        let under = request.under.parse::<canopy_model::Path>().unwrap();
+        let mut items: Vec<_> =
+            fleet().into_iter().filter(|object| object.kind() == request.kind()).collect();
+        items.retain(|object| {
+            let metadata = object.metadata.clone().unwrap();
+            let is_node = matches!(request.kind(), Kind::Hub | Kind::Cluster);
+            let path = if is_node { &metadata.name } else { &metadata.home };
+            selector.matches(&metadata.labels.into_iter().collect())
+                && (is_node || request.project.is_empty() || request.project == metadata.project)
+                && under.contains(&path.parse().unwrap())
+        });
+        if !request.full {
+            items.iter_mut().for_each(shorten);
+        }
+        let at: usize = request.page_token.parse().unwrap_or(0);
+        let end = (at + PAGE).min(items.len());
+        let last = end == items.len();
+        let missing = last && request.kind() == Kind::Cluster && request.under.is_empty();
+        Ok(Response::new(v1::ListResponse {
+            next_page_token: if last { String::new() } else { end.to_string() },
+            items: items[at..end].to_vec(),
+            unanswered: missing.then(unanswered).into_iter().collect(),
+        }))
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<v1::WatchEvent, Status>>;
+
+    async fn watch(&self, _: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        Err(Status::unimplemented("the fake changes nothing"))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        let v1::DeleteRequest { object, forget } = request.into_inner();
+        let object = object.unwrap_or_default();
+        if object.name == "homed-above" {
+            return Err(Status::failed_precondition("placement homed-above lives at /: ask that hub"));
+        }
+        let object = find(object.kind(), &object.name)?;
+        Ok(Response::new(v1::DeleteResponse { object: (!forget).then_some(object) }))
+    }
+
+    async fn label(&self, request: Request<v1::LabelRequest>) -> Answer<Object> {
+        let request = request.into_inner();
+        let object = request.object.unwrap_or_default();
+        let object = find(object.kind(), &object.name)?;
+        let labels = object.metadata.clone().unwrap().labels;
+        for (key, value) in &request.set {
+            let other = labels.get(key).filter(|known| *known != value);
+            if let (Some(other), false) = (other, request.overwrite) {
+                return Err(Status::already_exists(format!("label {key} has the value {other}")));
+            }
+        }
+        Ok(Response::new(object))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Answer<v1::CreateTokenResponse> {
+        let request = request.into_inner();
+        let mut labels: Vec<_> =
+            request.labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        labels.sort();
+        Ok(Response::new(v1::CreateTokenResponse {
+            // What was asked for is told in the token, so that the golden file shows it.
+            token: format!(
+                "canopy-join-<{} {} {} {}s>",
+                request.parent,
+                request.name,
+                labels.join(","),
+                request.ttl_seconds
+            ),
+            addresses: vec!["hub.example:7443".into()],
+            parent: request.parent,
+            role: request.role,
+            expires_ms: NOW_MS + request.ttl_seconds * 1000,
+        }))
+    }
+
+    async fn tree(&self, request: Request<v1::TreeRequest>) -> Answer<v1::TreeResponse> {
+        let v1::TreeRequest { path, depth } = request.into_inner();
+        let top = path.parse::<canopy_model::Path>().unwrap();
+        let mut nodes = vec![node("/", Role::Hub, true, Some([5, 6, 4]))];
+        nodes.extend(fleet().into_iter().filter_map(node_of));
+        nodes.retain(|node| {
+            let path = node.path.parse().unwrap();
+            top.contains(&path) && (depth == 0 || path.depth() <= top.depth() + depth as usize)
+        });
+        nodes.sort_by_key(|node| node.path.parse::<canopy_model::Path>().unwrap());
+        let unanswered = top.is_root().then(unanswered).into_iter().collect();
+        Ok(Response::new(v1::TreeResponse { nodes, unanswered }))
+    }
+
+    async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
+        Ok(Response::new(v1::VersionResponse {
+            version: "0.1.0".into(),
+            path: "/".into(),
+            uid: uid(1),
+            trust_domain: "canopy.example".into(),
+        }))
+    }
+
+    async fn list_orphans(&self, _: Request<v1::ListOrphansRequest>) -> Answer<v1::ListOrphansResponse> {
+        let orphan = v1::Orphan {
+            uid: uid(0xaa),
+            kind: Kind::Workload.into(),
+            project: "default".into(),
+            name: "old-line".into(),
+            home: "eu".into(),
+            clusters: 3,
+            reason: "its home was restored from an older copy".into(),
+        };
+        Ok(Response::new(v1::ListOrphansResponse { orphans: vec![orphan] }))
+    }
+
+    async fn drop_orphan(&self, _: Request<v1::DropOrphanRequest>) -> Answer<v1::DropOrphanResponse> {
+        Ok(Response::new(v1::DropOrphanResponse {}))
+    }
+
+    async fn forget_missing(
+        &self,
+        _: Request<v1::ForgetMissingRequest>,
+    ) -> Answer<v1::ForgetMissingResponse> {
+        let forgotten = vec!["eu/plant-7/press-3".into(), "eu/plant-7/press-4".into()];
+        Ok(Response::new(v1::ForgetMissingResponse { forgotten }))
+    }
+}
+
+fn find(kind: Kind, name: &str) -> Result<Object, Status> {
+    if name.starts_with("us/") {
+        return Err(Status::new(Code::Unavailable, "hub/us is not connected, last seen 4h ago"));
+    }
+    let is_it =
+        |object: &Object| object.kind() == kind && object.metadata.as_ref().is_some_and(|it| it.name == name);
+    let found = fleet().into_iter().find(is_it);
+    found.ok_or_else(|| Status::not_found(format!("there is no {} {name} at /", kind.name().to_lowercase())))
+}
+
+fn unanswered() -> v1::Unanswered {
+    v1::Unanswered { path: "us".into(), reason: "not connected, last seen 4h ago".into() }
+}
+
+fn uid(number: u8) -> String {
+    format!("00000000-0000-0000-0000-0000000000{number:02x}")
+}
+
+fn fleet() -> Vec<Object> {
+    vec![
+        hub("eu", [2, 4, 3], true),
+        hub("eu/plant-7", [0, 3, 2], true),
+        hub("eu/plant-70", [0, 1, 1], true),
+        hub("us", [1, 2, 1], false),
+        cluster("eu/plant-7/press-1", "cnc", true, "Healthy"),
+        cluster("eu/plant-7/press-2", "press", true, "Healthy"),
+        cluster("eu/plant-7/press-3", "cnc", false, "Degraded"),
+        cluster("eu/plant-70/press-1", "cnc", true, "Healthy"),
+        placement(),
+        workload("line-reconfiguration", "default", "ClustersDegraded", None),
+        workload("vision", "quality", "", Some(NOW_MS - 60_000)),
+        workload("vision-next", "default", "", None),
+    ]
+}
+
+fn metadata(name: &str, number: u8, labels: &[(&str, &str)]) -> v1::Metadata {
+    v1::Metadata {
+        name: name.into(),
+        uid: uid(number),
+        resource_version: "41".into(),
+        labels: labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        created_ms: NOW_MS - 50 * HOUR_MS,
+        created_by: "admin/anna".into(),
+        changed_by: "admin/ben".into(),
+        ..v1::Metadata::default()
+    }
+}
+
+fn ready(reason: &str, message: &str) -> v1::Condition {
+    let ready = reason.is_empty();
+    v1::Condition {
+        r#type: "Ready".into(),
+        status: if ready { "True" } else { "False" }.into(),
+        reason: if ready { "AllHealthy" } else { reason }.into(),
+        message: message.into(),
+        last_transition_ms: NOW_MS - 4 * HOUR_MS,
+        observed_generation: 3,
+    }
+}
+
+fn object(metadata: v1::Metadata, spec: Spec, ready: v1::Condition, detail: Detail) -> Object {
+    let status = v1::Status { observed_generation: 3, conditions: vec![ready], detail: Some(detail) };
+    Object { metadata: Some(metadata), spec: Some(spec), status: Some(status) }
+}
+
+fn hub(path: &str, [hubs, clusters, connected]: [u32; 3], is_connected: bool) -> Object {
+    let status = v1::HubStatus {
+        connected: is_connected,
+        age_ms: if is_connected { 3000 } else { 4 * HOUR_MS },
+        fleet: Some(v1::Fleet { hubs, clusters, connected }),
+    };
+    let reason = if is_connected { "" } else { "Disconnected" };
+    object(metadata(path, 2, &[]), Spec::Hub(v1::HubSpec {}), ready(reason, ""), Detail::Hub(status))
+}
+
+fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
+    let row = v1::ClusterWorkload {
+        project: "default".into(),
+        name: "line-reconfiguration".into(),
+        home: "/".into(),
+        revision: format!("blake3:{}", "ab".repeat(32)),
+        sync: "Synced".into(),
+        health: health.into(),
+        // What an agent says may try to steer the reader's terminal.
+        message: if health == "Healthy" { "" } else { "Deployment proposer: \u{1b}[31m0 of 2 ready" }.into(),
+    };
+    let status = v1::ClusterStatus {
+        claims: HashMap::from([("kubeversion".into(), "v1.37.2".into()), ("platform".into(), "k3s".into())]),
+        connected,
+        age_ms: if connected { 3000 } else { 4 * HOUR_MS + 12 * 60_000 },
+        workloads: vec![row],
+    };
+    let reason = if connected { "" } else { "Disconnected" };
+    let labels = [("line", line), ("site", "graz")];
+    object(
+        metadata(path, 3, &labels[..1 + usize::from(line == "press")]),
+        Spec::Cluster(v1::ClusterSpec {}),
+        ready(reason, ""),
+        Detail::Cluster(status),
+    )
+}
+
+fn placement() -> Object {
+    let selector = v1::LabelSelector {
+        match_labels: HashMap::from([("line".into(), "cnc".into())]),
+        match_expressions: vec![],
+    };
+    let spec = v1::PlacementSpec {
+        predicates: vec![v1::Predicate { label_selector: Some(selector) }],
+        number_of_clusters: None,
+    };
+    let metadata = v1::Metadata {
+        project: "default".into(),
+        home: "/".into(),
+        generation: 3,
+        ..metadata("cnc-lines", 4, &[("team", "lines")])
+    };
+    let status = v1::PlacementStatus { selected: 3, wanted: None };
+    object(metadata, Spec::Placement(spec), ready("", ""), Detail::Placement(status))
+}
+
+fn workload(name: &str, project: &str, reason: &str, deleted: Option<u64>) -> Object {
+    let manifests = [
+        r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"proposer","namespace":"line"}}"#,
+        r#"{"apiVersion":"v1","data":{"key":"aHVudGVyMg=="},"kind":"Secret","metadata":{"name":"machine-key"}}"#,
+    ];
+    let spec = v1::WorkloadSpec {
+        placements: vec!["cnc-lines".into()],
+        manifests: manifests.map(String::from).into(),
+    };
+    let metadata = v1::Metadata {
+        project: project.into(),
+        home: "/".into(),
+        generation: 3,
+        deletion_timestamp_ms: deleted,
+        ..metadata(name, 5, &[("app", name)])
+    };
+    let degraded = u32::from(!reason.is_empty());
+    let status = v1::WorkloadStatus {
+        counts: Some(v1::Counts {
+            selected: 3,
+            updated: 3,
+            healthy: 3 - degraded,
+            degraded,
+            ..v1::Counts::default()
+        }),
+        revision: format!("blake3:{}", "ab".repeat(32)),
+        example: if degraded > 0 { "eu/plant-7/press-3: 0 of 2 ready" } else { "" }.into(),
+    };
+    let message = if degraded > 0 { "1 of 3 clusters is degraded" } else { "" };
+    object(metadata, Spec::Workload(spec), ready(reason, message), Detail::Workload(status))
+}
+
+/// Leaves out what lists leave out.
+fn shorten(object: &mut Object) {
+    if let Some(Spec::Workload(workload)) = &mut object.spec {
+        workload.manifests.clear();
+    }
+    if let Some(Detail::Cluster(cluster)) = object.status.as_mut().and_then(|status| status.detail.as_mut()) {
+        cluster.workloads.clear();
+    }
+}
+
+fn node_of(object: Object) -> Option<v1::TreeNode> {
+    let path = object.metadata?.name;
+    match object.status?.detail? {
+        Detail::Hub(hub) => {
+            let fleet = hub.fleet.unwrap();
+            Some(node(&path, Role::Hub, hub.connected, Some([fleet.hubs, fleet.clusters, fleet.connected])))
+        }
+        Detail::Cluster(cluster) => Some(node(&path, Role::Agent, cluster.connected, None)),
+        Detail::Placement(_) | Detail::Workload(_) => None,
+    }
+}
+
+fn node(path: &str, role: Role, connected: bool, fleet: Option<[u32; 3]>) -> v1::TreeNode {
+    v1::TreeNode {
+        path: path.into(),
+        role: role.into(),
+        uid: uid(9),
+        connected,
+        age_ms: if connected { 3000 } else { 4 * HOUR_MS },
+        fleet: fleet.map(|[hubs, clusters, connected]| v1::Fleet { hubs, clusters, connected }),
+        ready: Some(ready(if connected { "" } else { "Disconnected" }, "")),
+    }
+}

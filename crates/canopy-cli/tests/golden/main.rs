@@ -1,0 +1,165 @@
+//! What the program prints, against a hub with a fixed fleet.
+
+#![allow(clippy::unwrap_used)] // all of it is test
+
+mod fake;
+mod tls;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use canopy_cli::{Cli, Terminal, run};
+use clap::{CommandFactory, Parser};
+
+/// Runs the commands one after the other; a transcript with outputs and exit codes.
+async fn transcript(commands: &[&str]) -> String {
+    let mut text = String::new();
+    for command in commands {
+        text.push_str(&format!("$ canopy {command}\n{}\n", one(command, "").await));
+    }
+    text
+}
+
+/// Runs one command; its arguments are separated by spaces, those with spaces in single quotes.
+async fn one(command: &str, input: &str) -> String {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut input = input.as_bytes();
+    let code = match Cli::try_parse_from(arguments(command)) {
+        Ok(cli) => {
+            let terminal = Terminal::at(&mut input, &mut out, &mut err, fake::NOW_MS);
+            run(cli, terminal, async |_| Ok(fake::client().await)).await
+        }
+        Err(error) => {
+            err.extend(error.to_string().bytes());
+            ExitCode::from(2)
+        }
+    };
+    let err = String::from_utf8(err).unwrap();
+    let err: String =
+        err.lines().map(|line| format!("(stderr) {line}").trim_end().to_owned() + "\n").collect();
+    let failed = if code == ExitCode::SUCCESS { "" } else { "(failed)\n" };
+    String::from_utf8(out).unwrap() + &err + failed
+}
+
+fn arguments(command: &str) -> Vec<OsString> {
+    let quoted = command.split('\'').enumerate();
+    let words = quoted.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().map(OsString::from).collect(),
+        _ => vec![OsString::from(part)],
+    });
+    std::iter::once(OsString::from("canopy")).chain(words).collect()
+}
+
+macro_rules! golden {
+    ($name:ident, [$($command:expr),+ $(,)?]) => {
+        #[tokio::test]
+        async fn $name() {
+            insta::assert_snapshot!(stringify!($name), transcript(&[$($command),+]).await);
+        }
+    };
+}
+
+golden!(
+    tables,
+    [
+        "get workloads",
+        "get wl -A",
+        "get pl",
+        "get clusters",
+        "get cl --under eu",
+        "get cl -l 'line in (cnc),site!=graz'",
+        "get hubs",
+        "get workload/line-reconfiguration",
+        "get wl -l none=such",
+    ]
+);
+
+golden!(
+    documents,
+    [
+        "get pl cnc-lines -o yaml",
+        "get wl line-reconfiguration -o json",
+        "get cl eu/plant-7/press-3 -o yaml",
+        "get hub eu/plant-7 -o yaml",
+        "get wl -A -o yaml",
+        "get wl -o json",
+        "get wl -l none=such -o json",
+        "get cl -o name",
+    ]
+);
+
+golden!(
+    describe,
+    [
+        "describe wl line-reconfiguration",
+        "describe placement/cnc-lines",
+        "describe cluster eu/plant-7/press-3",
+        "describe hub eu/plant-7",
+    ]
+);
+
+golden!(tree_and_status, ["tree", "tree eu/plant-7", "tree --depth 1", "status"]);
+
+golden!(
+    apply,
+    [
+        "apply -f tests/golden/files/fleet.yaml",
+        "apply -f tests/golden/files/more/changed.yaml",
+        "apply -f tests/golden/files -R",
+        "apply -f tests/golden/nowhere.yaml",
+    ]
+);
+
+golden!(
+    changes,
+    [
+        "delete wl line-reconfiguration",
+        "delete wl line-reconfiguration --forget",
+        "delete -f tests/golden/files/more/changed.yaml",
+        "label cluster eu/plant-7/press-3 line=cnc site-",
+        "label cluster/eu/plant-7/press-3 line=press",
+        "label cluster/eu/plant-7/press-3 line=press --overwrite",
+        "token create --parent eu/plant-7 --name press-9 --label line=cnc --ttl 90m",
+        "token create --parent eu --hub",
+        "orphans",
+        "orphans drop 00000000-0000-0000-0000-0000000000aa",
+        "hub forget-missing eu/plant-7",
+        "version",
+        "version --client",
+    ]
+);
+
+golden!(
+    errors,
+    [
+        "get pods",
+        "get wl nothing",
+        "get wl a --under eu",
+        "get wl -l 'line=a b'",
+        "get wl/a b",
+        "describe wl",
+        "label cl eu/plant-7/press-3",
+        "label cl eu/plant-7/press-3 line",
+        "label cl eu/plant-7/press-3 'line=a b'",
+        "token create --parent eu --label line",
+        "get cl us/plant-1/press-1",
+        "delete pl homed-above",
+    ]
+);
+
+#[tokio::test]
+async fn what_was_shown_can_be_applied_again_but_no_hidden_secret() {
+    let yaml = one("get pl cnc-lines -o yaml", "").await;
+    assert_eq!(one("apply -f -", &yaml).await, "placement/cnc-lines unchanged\n");
+    let yaml = one("get wl line-reconfiguration -o yaml", "").await;
+    insta::assert_snapshot!(one("apply -f -", &yaml).await, @r"
+    (stderr) error: workload/line-reconfiguration: secret machine-key holds hidden values (***): put the real ones back
+    (stderr) error: 1 of 1 failed
+    (failed)
+    ");
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!(Cli::command().render_help());
+}

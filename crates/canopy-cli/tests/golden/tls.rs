@@ -1,0 +1,95 @@
+//! From the context file to a hub over mutual TLS: only the hub that the context names, and only
+//! for its admins.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use canopy_cli::context::Context;
+use canopy_cli::{Cli, Terminal, dial, run};
+use canopy_identity::key::random_uid;
+use canopy_identity::tls::server_config;
+use canopy_identity::{Accept, Identity, Key, ProvenKey, Revocations, Role, Trust};
+use canopy_link::limits::{Admission, KeepAlive};
+use canopy_link::listen::{incoming, server};
+use canopy_model::Path;
+use canopy_proto::admin::v1::admin_server::AdminServer;
+use clap::Parser;
+use tokio::net::TcpListener;
+
+use crate::fake::Hub;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn fleet() -> Identity {
+    Identity::root(&"canopy.example".parse().unwrap(), random_uid(), now()).unwrap()
+}
+
+fn child(parent: &Identity, role: Role, name: &str) -> Identity {
+    let key = Key::generate().unwrap();
+    let proven = ProvenKey::from_request(&key.request().unwrap()).unwrap();
+    let issued =
+        parent.authority().unwrap().issue(role, &name.parse().unwrap(), random_uid(), &proven, now());
+    Identity::joined(issued.unwrap(), key, Vec::new(), now()).unwrap()
+}
+
+/// Serves the root's admins; the address.
+async fn serve(root: &Identity) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let trust = Trust::new(root.anchor().clone(), Revocations::default());
+    let tls = server_config(trust, Accept::Admins(Path::root()), &root.leaf().unwrap()).unwrap();
+    let incoming = incoming(listener, tls, Admission::default());
+    let serving = server(KeepAlive::default()).add_service(AdminServer::new(Hub));
+    tokio::spawn(serving.serve_with_incoming(incoming));
+    address
+}
+
+/// What `canopy version` prints with this context as the only one, and on the standard error.
+async fn version(context: Context) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    context.save(&file).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let cli = Cli::parse_from(["canopy", "--config", file.to_str().unwrap(), "version"]);
+    run(cli, Terminal::new(&mut std::io::empty(), &mut out, &mut err), dial).await;
+    (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+#[tokio::test]
+async fn an_admin_reaches_the_hub_of_the_context() {
+    let root = fleet();
+    let address = serve(&root).await;
+    let anna = child(&root, Role::Admin, "anna");
+    let (out, err) = version(Context::of("root", &address, &Path::root(), &anna)).await;
+    assert!(out.contains("hub     0.1.0 (/ of canopy.example)"), "{out}{err}");
+}
+
+#[tokio::test]
+async fn no_other_hub_and_nobody_else() {
+    let root = fleet();
+    let address = serve(&root).await;
+    let anna = child(&root, Role::Admin, "anna");
+    let plant = "eu/plant-7".parse().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    for (case, context, expected) in [
+        ("another hub", Context::of("a", &address, &plant, &anna), "is not the hub"),
+        (
+            "another fleet",
+            Context::of("a", &address, &Path::root(), &child(&fleet(), Role::Admin, "anna")),
+            "not of this fleet",
+        ),
+        (
+            "an agent",
+            Context::of("a", &address, &Path::root(), &child(&root, Role::Agent, "press")),
+            "does not accept this certificate (--context)",
+        ),
+        ("nobody there", Context::of("a", &free, &Path::root(), &anna), "cannot be connected to"),
+    ] {
+        let (out, err) = version(context).await;
+        assert!(
+            !out.contains("hub  ") && err.contains(expected) && err.lines().count() == 1,
+            "{case}: {out}{err}"
+        );
+    }
+}
