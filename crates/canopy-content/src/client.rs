@@ -1,0 +1,46 @@
+//! Asking a hub for a blob.
+
+use std::time::Duration;
+
+use canopy_model::Digest;
+use canopy_proto::content::v1::GetRequest;
+use canopy_proto::content::v1::content_client::ContentClient;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::blobs::{Blobs, Incoming};
+use crate::pull::FetchError;
+
+/// The longest silence of a hub before the fetch is given up. It may itself be waiting for its parent;
+/// that goes on without us, and the next attempt finds what it brought.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Fetches one blob from the hub at the other end of the channel into the folder, verified and
+/// durable.
+pub async fn fetch(channel: Channel, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
+    let refused = |status| FetchError::from_status(digest, status);
+    let mut client = ContentClient::new(channel);
+    let request = client.get(GetRequest { digest: digest.0.to_vec() });
+    let mut chunks = patiently(request).await.map_err(refused)?.into_inner();
+    let mut incoming = blobs.incoming(digest)?;
+    while let Some(chunk) = patiently(chunks.message()).await.map_err(refused)? {
+        incoming = written(incoming, chunk.data).await?;
+    }
+    blocking(move || incoming.finish()).await
+}
+
+async fn written(mut incoming: Incoming, data: Vec<u8>) -> Result<Incoming, FetchError> {
+    blocking(move || incoming.write(&data).map(|()| incoming)).await
+}
+
+/// Runs work on the disk where it holds up nobody else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::blobs::Error> + Send + 'static,
+) -> Result<T, FetchError> {
+    Ok(tokio::task::spawn_blocking(work).await.expect("work on blobs does not panic")?)
+}
+
+async fn patiently<T>(answer: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {
+    let late = |_| tonic::Status::new(Code::DeadlineExceeded, format!("silent for {SILENCE_MAX:?}"));
+    tokio::time::timeout(SILENCE_MAX, answer).await.map_err(late)?
+}

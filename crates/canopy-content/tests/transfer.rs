@@ -1,0 +1,197 @@
+//! Blobs on their way down a tree of real gRPC servers on loopback.
+
+#![allow(clippy::unwrap_used)]
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use canopy_content::{BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Pull, blobs, fetch};
+use canopy_model::Digest;
+use canopy_proto::content::v1::content_server::{Content, ContentServer};
+use canopy_proto::content::v1::{Chunk, GetRequest};
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status};
+
+#[tokio::test]
+async fn a_blob_comes_down_two_tiers_and_stays_at_each() {
+    let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+    let digest = root.blobs.put(&bytes).unwrap();
+
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let up =
+        Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(1000)) };
+    let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
+    let plant_channel = serve(ContentService::server(pull)).await;
+
+    fetch(plant_channel.clone(), digest, &edge.blobs).await.unwrap();
+    assert_eq!(edge.blobs.get(&digest).unwrap().unwrap(), bytes);
+    assert_eq!(plant.blobs.get(&digest).unwrap().unwrap(), bytes);
+    fetch(plant_channel.clone(), digest, &edge.blobs).await.unwrap();
+    assert_eq!(up.fetches.load(Ordering::SeqCst), 1, "the line to the root was used once");
+
+    let unknown = Digest([9; 32]);
+    let error = fetch(plant_channel.clone(), unknown, &edge.blobs).await.unwrap_err();
+    assert!(matches!(error, FetchError::Missing(digest) if digest == unknown), "{error}");
+}
+
+#[tokio::test]
+async fn a_copy_that_rotted_at_the_plant_is_fetched_anew() {
+    let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
+    let digest = root.blobs.put(b"content").unwrap();
+    plant.blobs.put(b"content").unwrap();
+    let file = plant.folder.path().join(digest.to_string().trim_start_matches("blake3:"));
+    std::fs::write(file, "rotten!").unwrap();
+
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let up =
+        Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(1000)) };
+    let plant_channel = serve(ContentService::server(Pull::from_parent(plant.blobs.clone(), up))).await;
+    let error = fetch(plant_channel.clone(), digest, &edge.blobs).await.unwrap_err();
+    assert!(matches!(error, FetchError::Unavailable { .. }), "{error}");
+    assert!(!edge.blobs.has(&digest).unwrap());
+    fetch(plant_channel, digest, &edge.blobs).await.unwrap();
+    assert_eq!(edge.blobs.get(&digest).unwrap().unwrap(), b"content");
+}
+
+#[tokio::test]
+async fn many_questions_make_one_fetch_and_it_outlives_who_asked() {
+    let (root, plant) = (Folder::new(), Folder::new());
+    let digest = root.blobs.put(b"wanted by all").unwrap();
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let up = Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
+    let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
+
+    // All of these wait at the gate when they are given up.
+    let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(pull.ensure(digest))).collect();
+    for question in &mut waiting {
+        assert!(futures::poll!(question).is_pending());
+    }
+    drop(waiting);
+
+    up.gate.add_permits(1);
+    pull.ensure(digest).await.unwrap();
+    assert_eq!(up.fetches.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn fetches_are_bounded_and_take_turns() {
+    let plant = Folder::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let up = Nothing { gate: gate.clone(), most: Arc::default(), now: Arc::default() };
+    let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
+    let digest = |number: usize| Digest(*blake3::hash(&number.to_le_bytes()).as_bytes());
+    let mut waiting: Vec<_> = (0..256).map(|number| Box::pin(pull.ensure(digest(number)))).collect();
+    for question in &mut waiting {
+        assert!(futures::poll!(question).is_pending());
+    }
+    assert!(matches!(pull.ensure(digest(256)).await, Err(FetchError::Busy)));
+    while up.now.load(Ordering::SeqCst) < 4 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(256);
+    for question in waiting {
+        assert!(matches!(question.await, Err(FetchError::Missing(_))));
+    }
+    assert_eq!(up.most.load(Ordering::SeqCst), 4);
+    // Those that ended made room.
+    gate.add_permits(1);
+    assert!(matches!(pull.ensure(digest(256)).await, Err(FetchError::Missing(_))));
+}
+
+#[tokio::test]
+async fn a_hub_that_sends_other_bytes_or_too_many_is_not_believed() {
+    let edge = Folder::new();
+    let digest = Digest([1; 32]);
+    let channel = serve(ContentServer::new(Liar { pieces: 1 })).await;
+    let error = fetch(channel, digest, &edge.blobs).await.unwrap_err();
+    assert!(
+        matches!(&error, FetchError::Blobs(e) if matches!(**e, blobs::Error::Mismatch { .. })),
+        "{error}"
+    );
+
+    let channel = serve(ContentServer::new(Liar { pieces: usize::MAX })).await;
+    let error = fetch(channel, digest, &edge.blobs).await.unwrap_err();
+    assert!(matches!(&error, FetchError::Blobs(e) if matches!(**e, blobs::Error::TooLarge)), "{error}");
+    let kept = std::fs::read_dir(edge.folder.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(kept.count(), 0);
+}
+
+/// The way to a parent, with a gate that the test opens.
+#[derive(Clone)]
+struct Upstream {
+    channel: Channel,
+    fetches: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+}
+
+#[tonic::async_trait]
+impl Fetch for Upstream {
+    async fn fetch(&self, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        fetch(self.channel.clone(), digest, blobs).await
+    }
+}
+
+/// A parent that has nothing and counts who asks at the same time.
+#[derive(Clone)]
+struct Nothing {
+    gate: Arc<Semaphore>,
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl Fetch for Nothing {
+    async fn fetch(&self, digest: Digest, _: &Blobs) -> Result<(), FetchError> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Err(FetchError::Missing(digest))
+    }
+}
+
+/// A hub that answers every question with pieces of its own.
+struct Liar {
+    pieces: usize,
+}
+
+#[tonic::async_trait]
+impl Content for Liar {
+    type GetStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
+
+    async fn get(&self, _: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
+        let piece = Chunk { data: vec![0; BLOB_BYTES_MAX as usize / 64] };
+        Ok(Response::new(stream::repeat(piece).take(self.pieces).map(Ok).boxed()))
+    }
+}
+
+struct Folder {
+    folder: tempfile::TempDir,
+    blobs: Blobs,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        Self { folder, blobs }
+    }
+}
+
+async fn serve<T: Content>(service: ContentServer<T>) -> Channel {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(
+        Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
+    );
+    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
