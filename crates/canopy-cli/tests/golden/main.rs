@@ -159,6 +159,13 @@ async fn what_was_shown_can_be_applied_again_but_no_hidden_secret() {
     ");
 }
 
+#[tokio::test]
+async fn all_examples_can_be_applied() {
+    let applied = one("apply -R -f ../../deploy/examples", "").await;
+    assert!(applied.contains("workload/line-reconfiguration configured\n"), "{applied}");
+    assert!(!applied.contains("(failed)"), "{applied}");
+}
+
 #[test]
 fn help() {
     insta::assert_snapshot!(Cli::command().render_help());
