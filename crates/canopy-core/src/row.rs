@@ -19,6 +19,8 @@ pub enum RowKind {
     Record,
     /// Down: the home says that this object was deleted.
     Verdict,
+    /// Down: a hub above kept this object although its own parent no longer knows it.
+    Doubt,
     /// Down, to agents: run or remove a workload.
     Assignment,
     /// Up, from agents: how a workload is doing.
@@ -75,6 +77,7 @@ pub enum Body {
     Grant(u32),
     Record(Record),
     Verdict,
+    Doubt,
     Assignment(Assignment),
     Report(Report),
     Claims(Claims),

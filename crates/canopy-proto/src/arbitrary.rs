@@ -68,6 +68,7 @@ pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
         any::<u32>().prop_map(|count| (RowKind::Grant, Body::Grant(count))),
         record().prop_map(|record| (RowKind::Record, Body::Record(record))),
         Just((RowKind::Verdict, Body::Verdict)),
+        Just((RowKind::Doubt, Body::Doubt)),
         assignment().prop_map(|assignment| (RowKind::Assignment, Body::Assignment(assignment))),
         report().prop_map(|report| (RowKind::Report, Body::Report(report))),
         labels().prop_map(|claims| (RowKind::Claims, Body::Claims(claims))),

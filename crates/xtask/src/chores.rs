@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::tools::Tools;
-use crate::{deps, test, tools};
+use crate::{deps, guards, test, tools};
 
 /// Chores of the project.
 #[derive(clap::Parser)]
@@ -13,6 +13,11 @@ pub(crate) enum Chore {
     Test,
     /// Check which crates may depend on what
     Deps,
+    /// Break the core's guards one at a time, on a copy, and see that the simulator notices
+    Guards {
+        /// Only the guards with this in their name
+        only: Option<String>,
+    },
     /// Build the Kubernetes control plane of the end-to-end tests and print its folder
     Tools,
 }
@@ -21,6 +26,7 @@ impl Chore {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Test => test::run(),
+            Self::Guards { only } => guards::run(only.as_deref()),
             Self::Deps => deps::check(),
             Self::Tools => match tools::ensure()? {
                 Tools::Ready(folder) => Ok(writeln!(std::io::stdout(), "{}", folder.display())?),

@@ -2,6 +2,7 @@
 
 mod chores;
 mod deps;
+mod guards;
 mod process;
 mod test;
 mod tools;

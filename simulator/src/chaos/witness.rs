@@ -78,8 +78,18 @@ impl World {
         }
     }
 
-    /// A disk was lost, or an old copy came back.
+    /// A disk was lost, or an old copy came back: what it says is counted from now on.
     pub(crate) fn disk_changed(&mut self, node: usize) {
+        for it in self.homed() {
+            let uid = it.object.metadata.uid;
+            let exposure = self.exposure(uid, it.home);
+            let now = self.now;
+            if let Some(holding) = self.witness.holdings.get_mut(&uid) {
+                holding.surplus = holding.surplus.max(exposure);
+                holding.surplus_until = now + SURPLUS_MS;
+                holding.exposure = exposure;
+            }
+        }
         if self.nodes[node].identity.role == Role::Hub {
             let cursor = self.nodes[node].disk.get(&Slot::Cursor(EdgeId::Parent)).cloned();
             self.witness.exchanged.insert(node, cursor);

@@ -51,12 +51,18 @@ impl Hub {
         affected
     }
 
-    /// Whether an object is here in a form that cannot be read, or of which the wish is in doubt:
-    /// what it selected stays, and nothing is added.
+    /// Whether an object is here in a form that cannot be read, or in doubt: what it selected stays,
+    /// and nothing is added.
     pub(super) fn is_frozen(&self, uid: Uid) -> bool {
+        self.is_in_doubt(uid) || self.is_known(uid) && self.object(uid).is_none()
+    }
+
+    /// Whether an inherited object is kept although somebody above no longer knows it.
+    pub(super) fn is_in_doubt(&self, uid: Uid) -> bool {
         let row = self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Object, uid)));
-        let in_doubt = row.is_some_and(|row| row.orphaned) && !self.objects.contains_key(&uid);
-        in_doubt || self.is_known(uid) && self.object(uid).is_none()
+        let orphaned = row.is_some_and(|row| row.orphaned);
+        let doubted_above = self.from_parent(RowKind::Doubt, uid).is_some();
+        (orphaned || doubted_above) && !self.objects.contains_key(&uid)
     }
 
     pub(super) fn may_decide(&self, name: &Name) -> bool {

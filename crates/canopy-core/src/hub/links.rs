@@ -259,6 +259,7 @@ impl Hub {
                 (EdgeId::Parent, RowKind::Grant) => {
                     touched.placements.insert(key.uid);
                 }
+                (EdgeId::Parent, RowKind::Doubt) => touched.object(key.uid),
                 (EdgeId::Parent, RowKind::Verdict) => {
                     touched.orphans.insert(key.uid);
                 }
@@ -291,7 +292,7 @@ impl Hub {
         let orphaned = edge.inbox.rows().filter(|(_, row)| row.orphaned).map(|(key, _)| *key);
         let stale = orphaned.filter(|key| match key.kind {
             RowKind::Grant => !in_doubt(key.uid),
-            RowKind::Verdict => true,
+            RowKind::Verdict | RowKind::Doubt => true,
             _ => false,
         });
         for key in stale.collect::<Vec<_>>() {

@@ -108,9 +108,22 @@ impl Hub {
             let ask = orphan
                 .filter(|orphan| orphan.home.path != self.path && orphan.home.path.contains(&self.path));
             self.tell(Key::new(RowKind::Orphan, *uid), ask.map(Body::Orphan), step);
-            let askers: Vec<(Name, bool)> = self.askers(*uid, deleted);
-            for (name, live) in askers {
+            for (name, live) in self.askers(*uid, deleted) {
                 self.touch_child_row(&name, Key::new(RowKind::Verdict, *uid), live, step);
+            }
+            self.pass_on_doubt(*uid, step);
+        }
+    }
+
+    /// Hubs below keep what is in doubt here as it is, too.
+    fn pass_on_doubt(&mut self, uid: Uid, step: &mut Step) {
+        let doubt = Key::new(RowKind::Doubt, uid);
+        let live = self.is_in_doubt(uid);
+        for name in self.names(Role::Hub) {
+            let told =
+                self.children.get(&name).is_some_and(|child| child.edge.outbox.version(&doubt).is_some());
+            if told != live {
+                self.touch_child_row(&name, doubt, live, step);
             }
         }
     }

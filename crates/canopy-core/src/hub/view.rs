@@ -29,6 +29,7 @@ impl Hub {
             }
             RowKind::Record => Body::Record(self.children.get(name)?.record.clone()?),
             RowKind::Verdict => Body::Verdict,
+            RowKind::Doubt => Body::Doubt,
             RowKind::Assignment => Body::Assignment(self.assignment(key.uid, name)?),
             RowKind::Report | RowKind::Claims | RowKind::Summary => return None,
             RowKind::Offer | RowKind::Orphan | RowKind::Fleet => return None,
@@ -64,6 +65,9 @@ impl Hub {
         let own = self.objects.keys().map(|uid| Key::new(RowKind::Object, *uid));
         for key in own.chain(inherited).collect::<Vec<_>>() {
             self.touch_child_row(name, key, true, step);
+            if self.is_in_doubt(key.uid) {
+                self.touch_child_row(name, Key::new(RowKind::Doubt, key.uid), true, step);
+            }
         }
     }
 

@@ -31,6 +31,7 @@ pub fn kind_number(kind: RowKind) -> u32 {
         RowKind::Offer => v1::RowKind::Offer,
         RowKind::Orphan => v1::RowKind::Orphan,
         RowKind::Fleet => v1::RowKind::Fleet,
+        RowKind::Doubt => v1::RowKind::Doubt,
         RowKind::Other(number) => return number,
     };
     known as u32
@@ -50,6 +51,7 @@ pub fn kind(number: u32) -> RowKind {
         Some(v1::RowKind::Offer) => RowKind::Offer,
         Some(v1::RowKind::Orphan) => RowKind::Orphan,
         Some(v1::RowKind::Fleet) => RowKind::Fleet,
+        Some(v1::RowKind::Doubt) => RowKind::Doubt,
         Some(v1::RowKind::Unspecified) | None => RowKind::Other(number),
     }
 }
@@ -89,6 +91,7 @@ fn body_bytes(body: &Body) -> Vec<u8> {
         Body::Grant(count) => v1::Grant { count: *count }.encode_to_vec(),
         Body::Record(record) => v1::Record::from(record).encode_to_vec(),
         Body::Verdict => v1::Verdict {}.encode_to_vec(),
+        Body::Doubt => v1::Doubt {}.encode_to_vec(),
         Body::Assignment(assignment) => v1::Assignment::from(assignment).encode_to_vec(),
         Body::Report(report) => v1::Report::from(report).encode_to_vec(),
         Body::Claims(claims) => v1::Claims { claims: claims.clone() }.encode_to_vec(),
@@ -118,6 +121,10 @@ fn body(kind: RowKind, value: &[u8]) -> Result<Body, Error> {
         RowKind::Object => Body::Object(Arc::new(read::<v1::Object>("an object", &body)?.try_into()?)),
         RowKind::Grant => Body::Grant(read::<v1::Grant>("a grant", &body)?.count),
         RowKind::Record => Body::Record(read::<v1::Record>("a record", &body)?.try_into()?),
+        RowKind::Doubt => {
+            let v1::Doubt {} = read("a doubt", &body)?;
+            Body::Doubt
+        }
         RowKind::Verdict => {
             let v1::Verdict {} = read("a verdict", &body)?;
             Body::Verdict
