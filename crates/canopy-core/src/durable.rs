@@ -13,6 +13,7 @@ use crate::row::{Key, Payload};
 
 /// One change to what is durable.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all changes are puts")]
 pub enum Change {
     /// The slot now holds this value.
     Put(Slot, Value),

@@ -280,7 +280,9 @@ impl World {
             let mut now = Holding { exposure, number, ..before };
             if before.number != number {
                 // A hub that has not heard of the number yet goes on selecting without one.
-                now.surplus = if before.number.is_none() { u32::MAX } else { before.exposure };
+                let still_open = if self.now < before.surplus_until { before.surplus } else { 0 };
+                let surplus = if before.number.is_none() { u32::MAX } else { before.exposure };
+                now.surplus = surplus.max(still_open);
                 now.surplus_until = self.now + SURPLUS_MS;
             }
             self.witness.holdings.insert(uid, now);

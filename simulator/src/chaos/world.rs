@@ -109,7 +109,7 @@ impl World {
             occurrences: Occurrences::default(),
             log: Vec::new(),
             calm: false,
-            disk_faults: seed % 3 != 0,
+            disk_faults: !seed.is_multiple_of(3),
             answers: BTreeMap::new(),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),

@@ -61,7 +61,7 @@ impl Hub {
     pub(super) fn is_in_doubt(&self, uid: Uid) -> bool {
         let row = self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Object, uid)));
         let orphaned = row.is_some_and(|row| row.orphaned);
-        let doubted_above = self.from_parent(RowKind::Doubt, uid).is_some();
+        let doubted_above = self.parents_row(RowKind::Doubt, uid).is_some();
         (orphaned || doubted_above) && !self.objects.contains_key(&uid)
     }
 

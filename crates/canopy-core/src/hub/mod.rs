@@ -7,7 +7,7 @@
 //!
 //! - [`state`]: what a hub knows, and how it is loaded;
 //! - [`links`]: connections, greetings and received rows;
-//! - [`commands`]: writes;
+//! - [`commands`]: what administrators write;
 //! - [`assign`]: which of its own clusters run a workload;
 //! - [`share`]: how a number of clusters is split among children;
 //! - [`fold`]: what is told upward;

@@ -15,7 +15,7 @@ use crate::seam::Step;
 impl Hub {
     /// Whether the home of an object that is unknown here is known to have deleted it.
     pub(super) fn is_verdict_deleted(&self, uid: Uid, home: &Home) -> bool {
-        if self.from_parent(RowKind::Verdict, uid).is_some() {
+        if self.parents_row(RowKind::Verdict, uid).is_some() {
             return true;
         }
         home.path == self.path
@@ -39,7 +39,7 @@ impl Hub {
             let key = Key::new(RowKind::Object, uid);
             let Some(edge) = &self.parent else { continue };
             let orphaned = edge.inbox.row(&key).is_some_and(|row| row.orphaned);
-            if self.from_parent(RowKind::Verdict, uid).is_none() {
+            if self.parents_row(RowKind::Verdict, uid).is_none() {
                 continue;
             }
             if orphaned && let Some(mut edge) = self.take_edge(&EdgeId::Parent) {
@@ -103,7 +103,7 @@ impl Hub {
             let orphan = self.orphan(*uid);
             let deleted = match &orphan {
                 Some(orphan) => self.is_verdict_deleted(*uid, &orphan.home),
-                None => self.from_parent(RowKind::Verdict, *uid).is_some(),
+                None => self.parents_row(RowKind::Verdict, *uid).is_some(),
             };
             let ask = orphan
                 .filter(|orphan| orphan.home.path != self.path && orphan.home.path.contains(&self.path));

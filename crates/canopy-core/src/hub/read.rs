@@ -86,7 +86,7 @@ impl Hub {
             let message = "waiting for the parent's wishes; everything below stays as it is".to_owned();
             (false, "WaitingForParent", message)
         } else if self.grace_until.is_some() {
-            let names = join(&self.missing());
+            let names = join(self.missing());
             (false, "WaitingForChildren", format!("waiting for the first report of {names}"))
         } else if self.history.recovering {
             let message = "clusters may be missing after the store was lost or restored; nothing new is \

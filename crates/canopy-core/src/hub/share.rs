@@ -22,7 +22,7 @@ impl Hub {
         if let Some(object) = self.objects.get(&placement) {
             return object.placement().and_then(|spec| spec.number_of_clusters);
         }
-        match self.from_parent(RowKind::Grant, placement) {
+        match self.parents_row(RowKind::Grant, placement) {
             Some(Body::Grant(count)) => Some(*count),
             _ => None,
         }

@@ -211,7 +211,7 @@ impl Hub {
     }
 
     /// A row that the parent sent.
-    pub(super) fn from_parent(&self, kind: RowKind, uid: Uid) -> Option<&Body> {
+    pub(super) fn parents_row(&self, kind: RowKind, uid: Uid) -> Option<&Body> {
         self.parent.as_ref()?.inbox.get(&Key::new(kind, uid)).map(|payload| &payload.body)
     }
 
@@ -220,7 +220,7 @@ impl Hub {
         if let Some(object) = self.objects.get(&uid) {
             return Some(object);
         }
-        match self.from_parent(RowKind::Object, uid) {
+        match self.parents_row(RowKind::Object, uid) {
             Some(Body::Object(object)) => Some(object),
             _ => None,
         }
@@ -228,7 +228,7 @@ impl Hub {
 
     /// Whether there is an object of this uid, be it in a form that cannot be read here.
     pub(super) fn is_known(&self, uid: Uid) -> bool {
-        self.objects.contains_key(&uid) || self.from_parent(RowKind::Object, uid).is_some()
+        self.objects.contains_key(&uid) || self.parents_row(RowKind::Object, uid).is_some()
     }
 
     /// All objects that apply here.
