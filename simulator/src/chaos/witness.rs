@@ -247,8 +247,14 @@ impl World {
                 if !self.witness.wanted.contains(&(uid, agent)) {
                     return Err(format!("{uid:?} was started at {path} where nobody ever wanted it"));
                 }
-                if fresh {
+                let hub = self.nodes[agent].parent.expect("an agent has a hub");
+                let name = self.nodes[agent].path.name().expect("an agent has a name");
+                let assigned = self.nodes[hub].disk.get(&Slot::Assigned(name, uid));
+                let still_wanted = matches!(assigned, Some(Value::Assigned(assigned)) if assigned.run);
+                if fresh && still_wanted {
                     self.witness.unwanted.remove(&(uid, agent));
+                }
+                if fresh {
                     for placement in &apply.placements {
                         let moved = self.witness.places.entry(*placement).or_default();
                         if moved.insert(agent) && moved.len() > 1 {

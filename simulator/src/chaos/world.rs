@@ -20,6 +20,8 @@ use super::witness::Witness;
 const CHAOS_MS: u64 = 300_000;
 /// Within what time after healing everything must be as wanted, in virtual milliseconds.
 const REST_MS: u64 = 120_000;
+/// How many events a seed may have: far more than any that comes to rest.
+const EVENTS_MAX: u64 = 300_000;
 /// The wall clock at the start.
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
@@ -205,6 +207,9 @@ impl World {
                 break;
             }
             self.queue.pop();
+            if sequence > EVENTS_MAX {
+                return Err(format!("no end of events: {:?}", self.events.remove(&sequence)));
+            }
             self.now = at;
             let event = self.events.remove(&sequence).expect("every queued number has its event");
             self.happen(event)?;

@@ -238,8 +238,12 @@ impl Agent {
             self.heartbeat_at = Some(now.uptime + HEARTBEAT_EVERY);
             self.parent.heartbeat(&self.history, 0, step);
         }
-        let due: Vec<Uid> =
-            self.retries.iter().filter(|(_, retry)| retry.at <= now.uptime).map(|(uid, _)| *uid).collect();
+        let mut due = Vec::new();
+        for (uid, retry) in &mut self.retries {
+            if retry.at.take_if(|at| *at <= now.uptime).is_some() {
+                due.push(*uid);
+            }
+        }
         for uid in due {
             self.pursue(now, uid, step);
         }
@@ -248,7 +252,7 @@ impl Agent {
     fn retry_later(&mut self, now: Now, uid: Uid) {
         let failures = self.retries.get(&uid).map_or(0, |retry| retry.failures);
         let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
-        self.retries.insert(uid, Retry { at: now.uptime + wait, failures: failures + 1 });
+        self.retries.insert(uid, Retry { at: Some(now.uptime + wait), failures: failures + 1 });
     }
 
     pub(super) fn report_work(&mut self, uid: Uid, work: Work, step: &mut Step) {

@@ -40,7 +40,7 @@ impl Machine for Agent {
     }
 
     fn wake_at(&self) -> Option<Uptime> {
-        let retries = self.retries.values().map(|retry| retry.at);
+        let retries = self.retries.values().filter_map(|retry| retry.at);
         retries.chain(self.heartbeat_at).min()
     }
 }

@@ -60,7 +60,7 @@ impl Agent {
         }
         let synced = work.sync == Sync::Synced;
         self.report(uid, Report { stamp, work: Some(work) }, step);
-        let waiting = self.retries.get(&uid).is_some_and(|retry| retry.at > now.uptime);
+        let waiting = self.is_waiting(now, uid);
         if synced || waiting || self.doing.contains_key(&uid) {
             return;
         }
@@ -96,7 +96,7 @@ impl Agent {
             }
             return;
         }
-        if self.retries.get(&uid).is_some_and(|retry| retry.at > now.uptime) {
+        if self.is_waiting(now, uid) {
             return;
         }
         self.report(uid, Report { stamp, work }, step);
@@ -124,6 +124,10 @@ impl Agent {
             self.touch(Key::new(RowKind::Report, uid), false, step);
         }
         self.retries.remove(&uid);
+    }
+
+    fn is_waiting(&self, now: Now, uid: Uid) -> bool {
+        self.retries.get(&uid).and_then(|retry| retry.at).is_some_and(|at| at > now.uptime)
     }
 
     fn attempt(&mut self) -> u64 {

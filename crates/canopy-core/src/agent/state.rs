@@ -41,7 +41,8 @@ pub(super) enum Doing {
 /// When to try again what failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
-    pub at: Uptime,
+    /// None once the wait has ended.
+    pub at: Option<Uptime>,
     pub failures: u32,
 }
 
