@@ -6,6 +6,7 @@ use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{apply, delete, describe, get, hub, label, orphans, status, token, tree, version};
+use crate::demo::{Demo, DemoNode};
 
 /// Federation for fleets of edge clusters: one tree of hubs, asked from any of them.
 #[derive(Debug, Parser)]
@@ -59,6 +60,9 @@ pub enum Command {
     Hub(hub::Hub),
     Orphans(orphans::Orphans),
     Version(version::Version),
+    Demo(Demo),
+    #[command(hide = true)]
+    DemoNode(DemoNode),
 }
 
 /// Why the words of a command name no object.

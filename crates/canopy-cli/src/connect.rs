@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use canopy_identity::tls::{Leaf, client_config};
 use canopy_identity::verify::Refusal;
-use canopy_identity::{Anchor, Identity, Key, Revocations, Trust, key};
+use canopy_identity::{Anchor, Key, Revocations, Trust, key};
 use canopy_link::dial::{self, dial};
 use canopy_link::limits::KeepAlive;
 use canopy_model::{Path, path};
@@ -51,37 +49,6 @@ pub enum Error {
         #[source]
         source: dial::Error,
     },
-}
-
-impl Context {
-    /// The context of an admin of `hub`, which listens for admins at `server`, `host:port`.
-    pub fn of(name: &str, server: &str, hub: &Path, admin: &Identity) -> Self {
-        Self {
-            name: name.to_owned(),
-            server: server.to_owned(),
-            hub: hub.to_string(),
-            ca: to_pem(std::slice::from_ref(admin.anchor().der())),
-            certificate: to_pem(admin.chain()),
-            key: admin.key().to_pem(),
-        }
-    }
-}
-
-/// RFC 7468: lines of 64 characters.
-fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
-    let mut text = String::new();
-    for certificate in certificates {
-        text.push_str("-----BEGIN CERTIFICATE-----\n");
-        let mut rest = BASE64_STANDARD.encode(certificate);
-        while !rest.is_empty() {
-            let next = rest.split_off(rest.len().min(64));
-            text.push_str(&rest);
-            text.push('\n');
-            rest = next;
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-    }
-    text
 }
 
 /// Connects to the context's hub, at `server` if it is not the context's own.

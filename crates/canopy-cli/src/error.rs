@@ -45,6 +45,13 @@ pub enum Error {
         "{doing}: the connection broke off: {why}; at once, it means that the hub does not accept this certificate (--context)"
     )]
     Broken { doing: String, why: String },
+    #[error("the demonstration could not {doing}")]
+    Demo {
+        /// What it was about to do.
+        doing: &'static str,
+        #[source]
+        source: io::Error,
+    },
     /// Each failure was told when it happened.
     #[error("{0} of {1} failed")]
     Some(usize, usize),

@@ -6,17 +6,18 @@
 //! - [`connect`]: from a context to a client;
 //! - [`terminal`], [`session`]: where a command reads and writes, and whom it asks;
 //! - `commands`: one module each;
+//! - `demo`: a whole fleet on one machine, and what it survives;
 //! - `table`, `age`, `show`, `redact`, `tree_view`: how answers are shown.
 
 pub mod args;
 pub mod connect;
-pub mod context;
 pub mod error;
 pub mod session;
 pub mod terminal;
 
 mod age;
 mod commands;
+mod demo;
 mod redact;
 mod show;
 mod table;
@@ -25,6 +26,7 @@ mod tree_view;
 use std::process::ExitCode;
 
 pub use args::{Cli, Global};
+pub use canopy_context as context;
 pub use terminal::Terminal;
 
 use args::Command;
@@ -61,6 +63,11 @@ async fn dispatch(
     {
         return commands::version::print_client(terminal);
     }
+    let command = match command {
+        Command::Demo(demo) => return demo.run(terminal).await,
+        Command::DemoNode(node) => return node.run(),
+        other => other,
+    };
     let client = dial(&global).await?;
     let mut session = Session { client, project: global.project, terminal };
     let session = &mut session;
@@ -76,6 +83,7 @@ async fn dispatch(
         Command::Hub(hub) => hub.run(session).await,
         Command::Orphans(orphans) => orphans.run(session).await,
         Command::Version(version) => version.run(session).await,
+        Command::Demo(_) | Command::DemoNode(_) => unreachable!("they ask no hub, and ran above"),
     }
 }
 

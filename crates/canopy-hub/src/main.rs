@@ -1,3 +1,10 @@
 //! The program `canopy-hub`; see the library `canopy_hub`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use canopy_hub::args::Cli;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    canopy_hub::main(Cli::parse())
+}

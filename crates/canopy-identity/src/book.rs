@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use canopy_model::{Name, Uid};
+use canopy_model::{Labels, Name, Uid};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Fingerprint;
@@ -121,6 +121,8 @@ struct Entry {
     kind: Text<Role>,
     name: Option<Text<Name>>,
     expires: u64,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    labels: Labels,
     used: Option<Use>,
 }
 
@@ -146,10 +148,23 @@ impl TokenBook {
             kind: Text(terms.kind),
             name: terms.name.map(Text),
             expires: terms.expires,
+            labels: Labels::new(),
             used: None,
         };
         self.tokens.insert(id, entry);
         Ok(())
+    }
+
+    /// Notes the labels with which the record of whoever uses the token begins.
+    pub fn set_labels(&mut self, id: &str, labels: Labels) {
+        if let Some(entry) = self.tokens.get_mut(id) {
+            entry.labels = labels;
+        }
+    }
+
+    /// The labels of a token.
+    pub fn labels(&self, id: &str) -> Labels {
+        self.tokens.get(id).map(|entry| entry.labels.clone()).unwrap_or_default()
     }
 
     /// Lets an applicant in, or says why not. `uid` is given to it if it is new; `taken` says
@@ -314,6 +329,9 @@ mod tests {
     #[test]
     fn a_book_is_bounded_and_keeps_no_secret() {
         let mut book = book(None);
+        let labels = Labels::from([("line".to_owned(), "cnc".to_owned())]);
+        book.set_labels("t", labels.clone());
+        assert_eq!(book.labels("t"), labels);
         let text = serde_json::to_string(&book).unwrap();
         assert!(!text.contains(&"01".repeat(16)) && !text.contains("1,1,1"), "{text}");
         assert_eq!(serde_json::from_str::<TokenBook>(&text).unwrap(), book);

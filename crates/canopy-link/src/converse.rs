@@ -256,3 +256,43 @@ fn read_answer(answer: v1::Answer) -> Option<Answer> {
 fn read_id(bytes: Vec<u8>) -> Option<Uid> {
     bytes.try_into().ok().map(u128::from_be_bytes).map(Uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::wrappers::ReceiverStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_an_old_connection_does_not_hide_the_new_one() {
+        let children = Children::default();
+        let name: Name = "press-3".parse().unwrap();
+        let query =
+            Query { id: Uid(1), principal: String::new(), deadline_ms: 5000, max_bytes: 0, body: Vec::new() };
+        // A connection whose child answers everything, until it is aborted.
+        let connect = || {
+            let (answers, incoming) = mpsc::channel(1);
+            let (outgoing, mut queries) = mpsc::channel::<Result<v1::Query, Status>>(ASKS_MAX);
+            let (children, name) = (children.clone(), name.clone());
+            let parent = tokio::spawn(async move {
+                children.converse(&name, ReceiverStream::new(incoming), outgoing).await;
+            });
+            let child = tokio::spawn(async move {
+                while let Some(Ok(v1::Query { id, .. })) = queries.recv().await {
+                    answers.send(Ok(v1::Answer { id, ..v1::Answer::default() })).await.unwrap();
+                }
+            });
+            (child, parent)
+        };
+        let connections = [connect(), connect()];
+        tokio::task::yield_now().await;
+        assert!(children.ask(&name, query.clone()).await.is_ok());
+        let [(old_child, old_parent), (child, parent)] = connections;
+        old_child.abort();
+        old_parent.await.unwrap();
+        assert!(children.ask(&name, query.clone()).await.is_ok());
+        child.abort();
+        parent.await.unwrap();
+        assert_eq!(children.ask(&name, query).await, Err(AskError::NotConnected(name)));
+    }
+}

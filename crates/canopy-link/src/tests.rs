@@ -107,6 +107,10 @@ fn hello() -> Frame {
     Frame { seq: 0, message: Message::Hello(hello) }
 }
 
+fn beat(seq: u64) -> Frame {
+    Frame { seq, message: Message::Heartbeat { sent: None, stalest_ms: 0 } }
+}
+
 async fn next(events: &mut mpsc::Receiver<LinkEvent>) -> LinkEvent {
     timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event")
 }
@@ -171,7 +175,10 @@ async fn frames_flow_both_ways_and_a_child_comes_back() {
     disconnected(&mut child.events).await;
     let (_, second, _to_child) = connected(&mut parent.events).await;
     assert_ne!(first, second);
-    connected(&mut child.events).await;
+    let (.., _to_parent) = connected(&mut child.events).await;
+
+    drop(child.events);
+    assert_eq!(disconnected(&mut parent.events).await, second);
 }
 
 #[tokio::test]
@@ -237,10 +244,22 @@ async fn a_child_gives_up_a_parent_that_falls_silent_when_the_parent_said_it_wou
     let mut parent = Parent::start(Limits { heartbeat, ..Limits::default() }).await;
     let mut child = Child::start(&parent);
     let (.., to_child) = connected(&mut parent.events).await;
-    let (_, first, _to_parent) = connected(&mut child.events).await;
+    let (_, first, to_parent) = connected(&mut child.events).await;
     to_child.send(hello()).await.unwrap();
     received(&mut child.events).await;
-    assert_eq!(disconnected(&mut child.events).await, first);
+
+    // The child itself shows life all the time, so it is not the parent that ends the session.
+    let beats = async {
+        let mut seq = 0..;
+        while to_parent.send(beat(seq.next().unwrap())).await.is_ok() {
+            received(&mut parent.events).await;
+            tokio::time::sleep(heartbeat / 4).await;
+        }
+    };
+    tokio::select! {
+        session = disconnected(&mut child.events) => assert_eq!(session, first),
+        () = beats => panic!("the parent ended the session"),
+    }
 }
 
 #[tokio::test]

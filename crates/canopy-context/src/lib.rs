@@ -1,7 +1,7 @@
 //! The file that says which hubs the caller may speak to, and as whom.
 //!
 //! It holds private keys: it is written so that only its owner can read it, and refused when
-//! others could.
+//! others could. `canopy-hub` writes it, `canopy` reads it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,6 +9,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path as FilePath, PathBuf};
 
+use canopy_identity::Identity;
+use canopy_model::Path;
+use pem::Pem;
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -167,12 +171,28 @@ impl Contexts {
 }
 
 impl Context {
+    /// The context of an admin of `hub`, which listens for admins at `server`, `host:port`.
+    pub fn of(name: &str, server: &str, hub: &Path, admin: &Identity) -> Self {
+        Self {
+            name: name.to_owned(),
+            server: server.to_owned(),
+            hub: hub.to_string(),
+            ca: to_pem(std::slice::from_ref(admin.anchor().der())),
+            certificate: to_pem(admin.chain()),
+            key: admin.key().to_pem(),
+        }
+    }
+
     /// Adds this context to the file and makes it the current one; the file need not exist.
     pub fn save(self, file: &FilePath) -> Result<(), Error> {
         let mut contexts = if file.exists() { Contexts::load(file)? } else { Contexts::default() };
         contexts.set(self);
         contexts.save(file)
     }
+}
+
+fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
+    certificates.iter().map(|der| pem::encode(&Pem::new("CERTIFICATE", der.as_ref()))).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,216 @@
+//! Who may join this hub and who is let go: tokens, certificates and revocations.
+//!
+//! All of it lies in the identity folder, apart from the store. What is told is written down first.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use canopy_core::Hub;
+use canopy_core::command::{Command, Outcome, Refusal, Verb};
+use canopy_identity::authority::Chain;
+use canopy_identity::book::{self, Claim, IssueError, Terms, TokenBook};
+use canopy_identity::tls::Leaf;
+use canopy_identity::token::Secret;
+use canopy_identity::{
+    Certified, Folder, Identity, JoinToken, ProvenKey, Revocations, Role, Trust, folder, key,
+};
+use canopy_link::enroll::{Enroller, Refused};
+use canopy_model::{self as model, Labels, Name, Record, Uid};
+use canopy_node::{Handle, clock};
+use tokio::sync::Mutex;
+use tokio::task::block_in_place;
+use tracing::{error, info, warn};
+
+/// The identity of this hub, and what it grants.
+pub struct Registry {
+    folder: Folder,
+    identity: RwLock<Identity>,
+    leaf: Leaf,
+    trust: Trust,
+    tokens: Mutex<TokenBook>,
+    revocations: std::sync::Mutex<Revocations>,
+}
+
+/// Whom a token is to admit.
+pub struct Invitation {
+    /// A hub or an agent.
+    pub kind: Role,
+    /// The only name, or any that is free.
+    pub name: Option<Name>,
+    /// The labels that its record begins with.
+    pub labels: Labels,
+    /// How long the token can be used, in seconds.
+    pub life_secs: u64,
+    /// Where this hub listens, each `host:port`.
+    pub addresses: Vec<String>,
+}
+
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The book refuses.
+    #[error(transparent)]
+    Issue(IssueError),
+    /// The folder failed.
+    #[error(transparent)]
+    Folder(folder::Error),
+}
+
+impl Registry {
+    /// Reads what the folder of `identity` holds.
+    pub fn open(folder: Folder, identity: Identity) -> anyhow::Result<Self> {
+        let revocations = folder.revocations()?;
+        let tokens = folder.tokens()?;
+        Ok(Self {
+            leaf: identity.leaf()?,
+            trust: Trust::new(identity.anchor().clone(), revocations.clone()),
+            identity: RwLock::new(identity),
+            tokens: Mutex::new(tokens),
+            revocations: std::sync::Mutex::new(revocations),
+            folder,
+        })
+    }
+
+    /// The certificate to present, which is replaced in time.
+    pub fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// Whom to trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// This hub's identity as it is now.
+    pub fn identity(&self) -> Identity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The folder in which the identity lies.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Presents and issues with a renewed identity from now on.
+    pub fn replace(&self, identity: Identity) -> anyhow::Result<()> {
+        self.leaf.replace(identity.chain().to_vec(), identity.key())?;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        Ok(())
+    }
+
+    /// Makes a token. It is durable when it is returned.
+    pub async fn invite(&self, invitation: Invitation) -> Result<JoinToken, Error> {
+        let Invitation { kind, name, labels, life_secs, addresses } = invitation;
+        let now = seconds();
+        let secret = Secret(key::random());
+        let id = key::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let expires = now.saturating_add(life_secs);
+        let mut tokens = self.tokens.lock().await;
+        let mut next = tokens.clone();
+        next.prune(now);
+        let terms = Terms { kind, name: name.clone(), expires };
+        next.issue(id.clone(), &secret, terms).map_err(Error::Issue)?;
+        next.set_labels(&id, labels);
+        block_in_place(|| self.folder.save_tokens(&next)).map_err(Error::Folder)?;
+        *tokens = next;
+        let identity = self.identity();
+        let (pin, parent) = (identity.anchor().pin(), identity.peer().path.clone());
+        Ok(JoinToken { id, secret, pin, parent, addresses, kind, name, expires })
+    }
+
+    /// Refuses a node for ever. Its connections are ended by the core.
+    pub fn revoke(&self, uid: Uid) {
+        let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        if !revocations.revoke_uid(uid) {
+            return;
+        }
+        if let Err(error) = self.folder.save_revocations(&revocations) {
+            error!(%uid, %error, "a revocation was not written down and is lost with this process");
+        }
+        self.trust.reload(revocations.clone());
+        info!(%uid, "revoked");
+    }
+
+    fn revocations(&self) -> Revocations {
+        self.revocations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Redeems a token and issues the certificate; durable when it returns.
+    async fn admit(&self, claim: &Claim, key: &ProvenKey, taken: &[Name]) -> Result<Admitted, Refused> {
+        let now = seconds();
+        let mut tokens = self.tokens.lock().await;
+        let mut next = tokens.clone();
+        let admission = next
+            .redeem(now, claim, key::random_uid(), |name| taken.contains(name))
+            .map_err(Refused::Token)?;
+        let identity = self.identity();
+        let authority = identity.authority().expect("a hub's identity has an authority");
+        let chain = authority
+            .issue(admission.kind, &admission.name, admission.uid, key, now)
+            .map_err(Refused::Authority)?;
+        let certified = Certified::read(&chain[0]).map_err(|error| Refused::Hub(Box::new(error)))?;
+        if self.revocations().refuses(&certified) {
+            warn!(node = %certified.peer, token = claim.id.escape_debug().to_string(), "a revoked node tried to join");
+            return Err(Refused::Token(book::Refusal::Used));
+        }
+        if admission.first {
+            block_in_place(|| self.folder.save_tokens(&next))
+                .map_err(|error| Refused::Hub(Box::new(error)))?;
+            *tokens = next;
+        }
+        let role = match admission.kind {
+            Role::Hub => model::Role::Hub,
+            Role::Agent | Role::Admin => model::Role::Agent,
+        };
+        let labels = tokens.labels(&claim.id);
+        let record = Record { uid: admission.uid, role, labels, leaving: false };
+        Ok(Admitted { chain, name: admission.name, record })
+    }
+}
+
+struct Admitted {
+    chain: Chain,
+    name: Name,
+    record: Record,
+}
+
+/// Answers those who ask for a certificate.
+pub struct Gate {
+    /// Tokens and certificates.
+    pub registry: Arc<Registry>,
+    /// Where children are recorded.
+    pub hub: Handle<Hub>,
+}
+
+impl Enroller for Gate {
+    async fn join(&self, claim: Claim, key: ProvenKey) -> Result<Chain, Refused> {
+        let failed = |error: canopy_node::handle::Error| Refused::Hub(Box::new(error));
+        let recorded = |hub: &Hub| {
+            let recorded = hub.children().iter().filter(|(_, child)| child.record.is_some());
+            recorded.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let taken = self.hub.read(recorded).await.map_err(failed)?;
+        let Admitted { chain, name, record } = self.registry.admit(&claim, &key, &taken).await?;
+        let principal = format!("token:{}", claim.id);
+        let verb = Verb::Accept { name: name.clone(), record };
+        let command = Command { id: key::random_uid(), principal, verb };
+        match self.hub.command(command).await.map_err(failed)? {
+            Outcome::Refused(Refusal::OtherIdentity { .. }) => {
+                Err(Refused::Token(book::Refusal::Taken(name)))
+            }
+            Outcome::Refused(refusal) => Err(Refused::Hub(Box::new(refusal))),
+            _ => Ok(chain),
+        }
+    }
+
+    async fn renew(&self, certificate: Vec<u8>, key: ProvenKey) -> Result<Chain, Refused> {
+        let identity = self.registry.identity();
+        let authority = identity.authority().expect("a hub's identity has an authority");
+        let revocations = self.registry.revocations();
+        authority.renew(&certificate, &key, &revocations, seconds()).map_err(Refused::Authority)
+    }
+}
+
+/// The wall clock in seconds since 1970, as certificates count.
+pub fn seconds() -> u64 {
+    clock::wall().0 / 1000
+}

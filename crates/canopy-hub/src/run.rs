@@ -1,0 +1,149 @@
+//! How the parts of a hub are joined.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use canopy_content::{Blobs, ContentService, Pull};
+use canopy_core::Hub;
+use canopy_identity::{Accept, Folder, key, tls};
+use canopy_link::limits::{Admission, KeepAlive};
+use canopy_link::{Children, Dialer, downlink, enroll, listen, uplink};
+use canopy_model::Boot;
+use canopy_node::{Driver, Handle};
+use canopy_proto::DESCRIPTORS;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::admin::{self, Api};
+use crate::args::RunArgs;
+use crate::health;
+use crate::parent::{self, ParentContent, stay_certified};
+use crate::registry::{Gate, Registry, seconds};
+use crate::shell::HubShell;
+
+/// A hub that listens and does not run yet.
+pub struct Server {
+    driver: Driver<Hub, HubShell>,
+    api: Api,
+    dialer: Option<Dialer>,
+    below: TcpListener,
+    admins: TcpListener,
+    probes: TcpListener,
+    metrics: PrometheusHandle,
+}
+
+impl Server {
+    /// Opens the hub's data and its ports.
+    pub async fn bind(args: &RunArgs) -> anyhow::Result<Self> {
+        let identity = Folder::open(args.data.identity())?.load(seconds())?;
+        let peer = identity.peer().clone();
+        let domain = identity.anchor().domain().clone();
+        let (slots, store) = args.data.open(peer.path.is_root())?;
+        let below = listen_at(args.addresses.listen, "--listen").await?;
+        let admins = listen_at(args.addresses.admin, "--admin").await?;
+        let probes = listen_at(args.health, "--health").await?;
+
+        let registry = Arc::new(Registry::open(Folder::open(args.data.identity())?, identity)?);
+        let dialer = parent::dialer(&registry)?;
+        let blobs = Blobs::open(args.data.content())?;
+        let content = match &dialer {
+            Some(dialer) => Pull::from_parent(blobs, ParentContent(dialer.clone())),
+            None => Pull::root(blobs),
+        };
+        let shell = |hub: &Handle<Hub>| HubShell {
+            hub: hub.clone(),
+            registry: registry.clone(),
+            content: content.clone(),
+        };
+        let machine = Hub::load(peer.path.clone(), slots);
+        let (driver, hub) = Driver::new(machine, store, shell);
+        let (children, advertised) = (Children::default(), args.addresses.advertise.clone());
+        let api = Api { hub, peer, domain, registry, children, content, advertised };
+        Ok(Self { driver, api, dialer, below, admins, probes, metrics: health::metrics()? })
+    }
+
+    /// Where it listens: for children, for administrators, for probes.
+    pub fn addresses(&self) -> anyhow::Result<[SocketAddr; 3]> {
+        Ok([self.below.local_addr()?, self.admins.local_addr()?, self.probes.local_addr()?])
+    }
+
+    /// Tells children another address than the flags say.
+    pub fn advertise(&mut self, address: String) {
+        self.api.advertised = vec![address];
+    }
+
+    /// Runs until `stop` is cancelled, or something fails that only a new start can heal.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let [below, admins, probes] = self.addresses()?;
+        info!(hub = %self.api.peer.path, %below, %admins, %probes, "running");
+        let Self { driver, api, dialer, metrics, .. } = self;
+        let boot = Boot(u128::from_be_bytes(key::random()));
+        let mut parts = JoinSet::new();
+        parts.spawn(async move { driver.run(boot, stop).await.context("the hub cannot go on") });
+        parts.spawn(serve_children(self.below, api.clone()));
+        parts.spawn(serve_administrators(self.admins, api.clone()));
+        parts.spawn(health::serve(self.probes, health::routes(api.hub.clone(), metrics.clone())));
+        parts.spawn(stay_certified(api.registry.clone()));
+        parts.spawn(upkeep(metrics));
+        if let Some(dialer) = dialer {
+            parts.spawn(async move {
+                uplink(dialer, api.hub.links(), api).await;
+                Ok(())
+            });
+        }
+        // The driver ends when it is asked to; any other part never ends unless it fails. The
+        // rest ends with the set.
+        parts.join_next().await.expect("there are parts")?
+    }
+}
+
+async fn listen_at(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen at {address}: is another program there? Choose another address with {flag}")
+    })
+}
+
+/// The port for hubs and clusters below, and for those who want to become one.
+async fn serve_children(listener: TcpListener, api: Api) -> anyhow::Result<()> {
+    let (path, registry) = (api.peer.path.clone(), api.registry.clone());
+    let accept = Accept::Children(path.clone());
+    let tls = tls::server_config(registry.trust().clone(), accept, registry.leaf())?;
+    let gate = Gate { registry, hub: api.hub.clone() };
+    let content = ContentService::server(api.content.clone());
+    let served = listen::server(KeepAlive::default())
+        .add_service(enroll::service(gate))
+        .add_service(downlink(path, api.hub.links(), api.children.clone()))
+        .add_service(tonic::service::interceptor::InterceptedService::new(content, listen::require_peer))
+        .serve_with_incoming(listen::incoming(listener, tls, Admission::default()));
+    served.await.context("serving hubs and clusters failed")
+}
+
+/// The port for administrators.
+async fn serve_administrators(listener: TcpListener, api: Api) -> anyhow::Result<()> {
+    let accept = Accept::Admins(api.peer.path.clone());
+    let tls = tls::server_config(api.registry.trust().clone(), accept, api.registry.leaf())?;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .build_v1()?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("canopy.admin.v1.Admin", tonic_health::ServingStatus::Serving).await;
+    let served = listen::server(KeepAlive::default())
+        .add_service(admin::service(api))
+        .add_service(health)
+        .add_service(reflection)
+        .serve_with_incoming(listen::incoming(listener, tls, Admission::default()));
+    served.await.context("serving administrators failed")
+}
+
+async fn upkeep(metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let mut ticks = interval(health::UPKEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
