@@ -1,5 +1,7 @@
 //! Two real hubs in one process: real disks, real certificates, loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

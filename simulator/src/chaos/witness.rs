@@ -27,6 +27,8 @@ pub(crate) struct Witness {
     written: BTreeMap<Uid, Spec>,
     /// Deleted or dropped by somebody.
     deleted: BTreeSet<Uid>,
+    /// Dropped by somebody.
+    dropped: BTreeSet<Uid>,
     /// Not selected at some time since it was started there.
     unwanted: BTreeSet<(Uid, usize)>,
     /// Selected, or selectable, at some time.
@@ -72,9 +74,17 @@ impl World {
                 self.witness.deleted.remove(&object.metadata.uid);
             }
             (Verb::Drop(uid), _) => {
+                self.witness.dropped.insert(*uid);
                 self.witness.deleted.insert(*uid);
             }
             _ => {}
+        }
+    }
+
+    /// A home told that it had deleted an orphan, and nobody had to decide.
+    pub(crate) fn witness_verdict(&mut self, uid: Uid) {
+        if !self.witness.dropped.contains(&uid) {
+            self.occurrences.note("orphan deleted by its home");
         }
     }
 
@@ -176,12 +186,18 @@ impl World {
         self.witness.exchanged.get(&hub).is_none_or(|old| cursor.is_some() && cursor != old.as_ref())
     }
 
-    /// The objects that apply at a hub, as its disk has them.
+    /// The objects that apply at a hub, as its disk has them; not those in doubt.
     fn known(&self, hub: usize) -> Vec<Homed> {
         let generation = self.generation(hub);
+        let doubted = |uid: Uid| {
+            let slot = Slot::Received(EdgeId::Parent, generation, key(RowKind::Doubt, uid));
+            self.nodes[hub].disk.contains_key(&slot)
+        };
         let objects = self.nodes[hub].disk.iter().filter_map(|(slot, value)| match (slot, value) {
             (Slot::Object(_), Value::Object(object)) => Some(object.clone()),
-            (Slot::Received(EdgeId::Parent, at, _), Value::Received(row)) if *at == generation => {
+            (Slot::Received(EdgeId::Parent, at, key), Value::Received(row))
+                if *at == generation && !row.orphaned && !doubted(key.uid) =>
+            {
                 match &row.payload.body {
                     Body::Object(object) => Some(object.clone()),
                     _ => None,

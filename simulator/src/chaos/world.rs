@@ -9,6 +9,7 @@ use canopy_core::durable::{Change, Slot, Value};
 use canopy_core::effect::{Alert, ClusterOrder};
 use canopy_core::input::ClusterEvent;
 use canopy_core::link::{EdgeId, Frame, SessionId};
+use canopy_core::row::RowKind;
 use canopy_core::{Agent, Effect, Hub, Input, Machine, Step};
 use canopy_model::{Boot, Labels, Name, Now, Path, Record, Role, Uid, Uptime, Wall};
 
@@ -305,8 +306,14 @@ impl World {
             return Ok(());
         }
         let disk = &mut self.nodes[node].disk;
+        let mut verdicts = Vec::new();
         let committed = step.commit(|changes| -> Result<(), std::convert::Infallible> {
             for change in changes {
+                if let Change::Put(Slot::Received(EdgeId::Parent, _, key), _) = change
+                    && key.kind == RowKind::Verdict
+                {
+                    verdicts.push(key.uid);
+                }
                 match change.clone() {
                     Change::Put(slot, value) => disk.insert(slot, value),
                     Change::Delete(slot) => disk.remove(&slot),
@@ -315,6 +322,9 @@ impl World {
             Ok(())
         });
         let Ok(effects) = committed;
+        for uid in verdicts {
+            self.witness_verdict(uid);
+        }
         self.check_promises()?;
         if crash == 2 {
             self.occurrences.note("crash after the commit, before the effects");

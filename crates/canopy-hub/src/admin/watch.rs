@@ -63,10 +63,9 @@ async fn follow(
         shown = present;
         sleep(PAUSE).await;
         tokio::select! {
-            changed = timeout(LOOK_EVERY, changes.changed()) => match changed {
-                Ok(Err(_)) => return Err(handle::Error::Stopping),
-                Ok(Ok(())) | Err(_) => {}
-            },
+            changed = timeout(LOOK_EVERY, changes.changed()) => if let Ok(Err(_)) = changed {
+                    return Err(handle::Error::Stopping);
+                },
             () = events.closed() => return Ok(()),
         }
     }
