@@ -1,0 +1,181 @@
+//! A root, a region behind a line that can fall silent, and agents: the real programs as processes.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::wan::Wan;
+
+/// The processes of a small tree, killed on drop.
+pub struct Fleet {
+    folder: tempfile::TempDir,
+    programs: PathBuf,
+    nodes: BTreeMap<String, Node>,
+    /// The line between the region and the root.
+    pub wan: Wan,
+}
+
+struct Node {
+    program: &'static str,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Fleet {
+    /// Builds the programs and starts a root and the region `eu`.
+    pub async fn start() -> Result<Self> {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "canopy-hub", "-p", "canopy-agent", "-p", "canopy-cli"]);
+        ensure!(build.status()?.success(), "the programs do not build");
+        let test = std::env::current_exe()?;
+        let programs = test.ancestors().nth(2).context("the test stands in target/*/deps")?.to_owned();
+        let below = free()?;
+        let wan = Wan::open(below).await?;
+        let folder = tempfile::tempdir()?;
+        let mut fleet = Self { folder, programs, nodes: BTreeMap::new(), wan };
+        fleet.add_hub("root", below, &fleet.wan.address.to_string(), None)?;
+        let token = fleet.token(&["--parent", "/", "--hub", "--name", "eu"]).await?;
+        let below = free()?;
+        fleet.add_hub("eu", below, &below.to_string(), Some(&token))?;
+        Ok(fleet)
+    }
+
+    fn add_hub(&mut self, name: &str, below: SocketAddr, advertise: &str, token: Option<&str>) -> Result<()> {
+        let (data, admin) = (self.data(name), free()?.to_string());
+        let listen = below.to_string();
+        let place = ["--data", &data, "--listen", &listen, "--advertise", advertise, "--admin", &admin];
+        let made = match token {
+            None => {
+                let contexts = self.contexts().display().to_string();
+                self.program("canopy-hub")
+                    .arg("init")
+                    .args(place)
+                    .args(["--context-file", &contexts])
+                    .output()?
+            }
+            Some(token) => {
+                self.program("canopy-hub").args(["join", "--data", &data, "--token", token]).output()?
+            }
+        };
+        succeeded(&made)?;
+        let health = free()?.to_string();
+        let run = ["run"].into_iter().chain(place).chain(["--health", &health]).map(str::to_owned).collect();
+        self.add(name, "canopy-hub", run)
+    }
+
+    /// Joins an agent below `eu` and starts it on the cluster of this kubeconfig.
+    pub async fn add_agent(&mut self, name: &str, line: &str, kubeconfig: &Path) -> Result<()> {
+        let label = format!("line={line}");
+        let token = self.token(&["--parent", "eu", "--agent", "--name", name, "--label", &label]).await?;
+        let data = self.data(name);
+        let joined =
+            self.program("canopy-agent").args(["join", "--data", &data, "--token", &token]).output()?;
+        succeeded(&joined)?;
+        let kubeconfig = kubeconfig.display().to_string();
+        let run = ["run", "--data", &data, "--kubeconfig", &kubeconfig].map(str::to_owned).to_vec();
+        self.add(name, "canopy-agent", run)
+    }
+
+    fn add(&mut self, name: &str, program: &'static str, arguments: Vec<String>) -> Result<()> {
+        self.nodes.insert(name.to_owned(), Node { program, arguments, child: None });
+        self.restart(name)
+    }
+
+    /// Kills a node as `kill -9` does.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        let node = self.nodes.get_mut(name).context("no such node")?;
+        if let Some(mut child) = node.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts a node that was killed.
+    pub fn restart(&mut self, name: &str) -> Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{name}.log")))?;
+        let node = &self.nodes[name];
+        let mut command = self.program(node.program);
+        command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().with_context(|| format!("starting {name}"))?;
+        self.nodes.get_mut(name).context("no such node")?.child = Some(child);
+        Ok(())
+    }
+
+    /// A token, as soon as the hub can be reached.
+    async fn token(&self, words: &[&str]) -> Result<String> {
+        let words = [&["token", "create"], words].concat();
+        let line = crate::until("a token", async || {
+            let output = self.canopy(&words)?;
+            Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+        });
+        let line = line.await?;
+        let mut rest = line.split_whitespace().skip_while(|word| *word != "--token").skip(1);
+        Ok(rest.next().with_context(|| format!("no token in {line:?}"))?.to_owned())
+    }
+
+    /// Runs the command line against the root.
+    pub fn canopy(&self, words: &[&str]) -> Result<Output> {
+        let output = self.program("canopy").arg("--config").arg(self.contexts()).args(words).output()?;
+        Ok(output)
+    }
+
+    /// Runs the command line against the root; it must succeed.
+    pub fn ask(&self, words: &[&str]) -> Result<String> {
+        let output = self.canopy(words)?;
+        succeeded(&output).with_context(|| format!("canopy {}", words.join(" ")))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Writes a file of the administrator's and gives its path.
+    pub fn file(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
+
+    /// What a node has logged.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    fn program(&self, name: &str) -> Command {
+        Command::new(self.programs.join(name))
+    }
+
+    fn data(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn contexts(&self) -> PathBuf {
+        self.folder.path().join("config.yaml")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for node in self.nodes.values_mut() {
+            if let Some(child) = &mut node.child {
+                // It may have ended by itself; then there is nothing to end.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+/// An address that nobody listens on.
+pub fn free() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn succeeded(output: &Output) -> Result<()> {
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
