@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result, ensure};
 use crate::wan::Wan;
 
 /// The processes of a small tree, killed on drop.
-pub struct Fleet {
+pub(crate) struct Fleet {
     folder: tempfile::TempDir,
     programs: PathBuf,
     nodes: BTreeMap<String, Node>,
     /// The line between the region and the root.
-    pub wan: Wan,
+    pub(crate) wan: Wan,
 }
 
 struct Node {
@@ -26,7 +26,7 @@ struct Node {
 
 impl Fleet {
     /// Builds the programs and starts a root and the region `eu`.
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "-p", "canopy-hub", "-p", "canopy-agent", "-p", "canopy-cli"]);
         ensure!(build.status()?.success(), "the programs do not build");
@@ -67,7 +67,7 @@ impl Fleet {
     }
 
     /// Joins an agent below `eu` and starts it on the cluster of this kubeconfig.
-    pub async fn add_agent(&mut self, name: &str, line: &str, kubeconfig: &Path) -> Result<()> {
+    pub(crate) async fn add_agent(&mut self, name: &str, line: &str, kubeconfig: &Path) -> Result<()> {
         let label = format!("line={line}");
         let token = self.token(&["--parent", "eu", "--agent", "--name", name, "--label", &label]).await?;
         let data = self.data(name);
@@ -85,7 +85,7 @@ impl Fleet {
     }
 
     /// Kills a node as `kill -9` does.
-    pub fn kill(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn kill(&mut self, name: &str) -> Result<()> {
         let node = self.nodes.get_mut(name).context("no such node")?;
         if let Some(mut child) = node.child.take() {
             child.kill()?;
@@ -95,7 +95,7 @@ impl Fleet {
     }
 
     /// Starts a node that was killed.
-    pub fn restart(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn restart(&mut self, name: &str) -> Result<()> {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -121,27 +121,27 @@ impl Fleet {
     }
 
     /// Runs the command line against the root.
-    pub fn canopy(&self, words: &[&str]) -> Result<Output> {
+    pub(crate) fn canopy(&self, words: &[&str]) -> Result<Output> {
         let output = self.program("canopy").arg("--config").arg(self.contexts()).args(words).output()?;
         Ok(output)
     }
 
     /// Runs the command line against the root; it must succeed.
-    pub fn ask(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
         let output = self.canopy(words)?;
         succeeded(&output).with_context(|| format!("canopy {}", words.join(" ")))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Writes a file of the administrator's and gives its path.
-    pub fn file(&self, name: &str, text: &str) -> Result<String> {
+    pub(crate) fn file(&self, name: &str, text: &str) -> Result<String> {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text)?;
         Ok(path.display().to_string())
     }
 
     /// What a node has logged.
-    pub fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
     }
 
@@ -171,7 +171,7 @@ impl Drop for Fleet {
 }
 
 /// An address that nobody listens on.
-pub fn free() -> Result<SocketAddr> {
+pub(crate) fn free() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

@@ -71,7 +71,7 @@ async fn image(client: &Client) -> Result<Option<String>> {
     let Some(deployment) = deployments.get_opt("proposals").await? else { return Ok(None) };
     let observed = deployment.status.and_then(|status| status.observed_generation);
     let rolled = observed.is_some() && observed == deployment.metadata.generation;
-    let pod = deployment.spec.and_then(|spec| spec.template.spec);
+    let pod = deployment.spec.template.spec;
     Ok(pod.and_then(|pod| pod.containers.into_iter().next()?.image).filter(|_| rolled))
 }
 
@@ -154,7 +154,7 @@ async fn story(fleet: &mut Fleet, a: &Client, b: &Client) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(b.clone(), "default");
     let scale = Patch::Merge(serde_json::json!({"spec": {"replicas": 7}}));
     deployments.patch("proposals", &PatchParams::default(), &scale).await?;
-    let replicas = async || Ok(deployments.get("proposals").await?.spec.and_then(|spec| spec.replicas));
+    let replicas = async || anyhow::Ok(deployments.get("proposals").await?.spec.replicas);
     until(
         "drift corrected while the root is away",
         async || Ok((replicas().await? == Some(2)).then_some(())),

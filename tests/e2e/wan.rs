@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// A proxy to one address.
-pub struct Wan {
+pub(crate) struct Wan {
     /// Where it is reached.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     open: watch::Sender<bool>,
 }
 
 impl Wan {
-    pub async fn open(target: SocketAddr) -> Result<Self> {
+    pub(crate) async fn open(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (open, passable) = watch::channel(true);
@@ -27,11 +27,11 @@ impl Wan {
         Ok(Self { address, open })
     }
 
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.open.send_replace(false);
     }
 
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.open.send_replace(true);
     }
 }
