@@ -9,7 +9,7 @@
 //! - [`dial`]: reaching the parent at one of its addresses;
 //! - [`enroll`]: a node's first certificate, and its next ones;
 //! - [`session`], [`terms`]: frames between a driver and a peer, on either side;
-//! - [`downlink`], [`uplink`]: the parent's side and the child's;
+//! - [`mod@downlink`], [`mod@uplink`]: the parent's side and the child's;
 //! - [`converse`]: questions and commands from a parent to a child.
 
 pub mod converse;

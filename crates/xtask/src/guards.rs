@@ -51,7 +51,7 @@ fn is_noticed(patch: &Path) -> Result<bool> {
     )?;
     let target = std::env::temp_dir().join("canopy-guards-target");
     let mut build = Command::new("cargo");
-    build.args(["build", "--quiet", "--release", "--offline", "--bin", "canopy-sim"]).current_dir(&copy);
+    build.args(["build", "--quiet", "--release", "--bin", "canopy-sim"]).current_dir(&copy);
     succeed(
         build.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-Awarnings"),
         "the copy does not build",
