@@ -3,7 +3,7 @@
 //!
 //! A step's effects can only be had by committing its changes first, so nothing is ever said that
 //! would not survive a crash. No effect is the only record of an intention: after a restart
-//! [`Input::Started`](crate::Input::Started) yields again every effect whose result is missing.
+//! [`Input::Started`] yields again every effect whose result is missing.
 
 use canopy_model::{Now, Uptime};
 

@@ -5,8 +5,8 @@
 //! Status and the metadata that a hub fills in may be present on the way in, so that what was read
 //! can be edited and applied; the hub ignores them.
 //!
-//! - [`read`]: text, with any number of documents, into admin objects;
-//! - [`write`]: an admin object into a document;
+//! - [`mod@read`]: text, with any number of documents, into admin objects;
+//! - [`mod@write`]: an admin object into a document;
 //! - [`spec`]: what the two kinds of written objects specify;
 //! - [`status`]: how observations are shown.
 
