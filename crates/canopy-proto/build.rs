@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use protox::prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Build scripts run in their package's folder. A path that is compiled in would be another
+    // checkout's where several share one target folder.
+    let root = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
 
-    let descriptors = protox::compile(files(&root.join("canopy"))?, [&root])?;
+    let descriptors = protox::compile(files(&root.join("canopy"))?, [root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()

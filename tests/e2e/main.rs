@@ -66,17 +66,26 @@ spec:
     )
 }
 
-async fn image(client: &Client) -> Result<Option<String>> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "default");
-    let Some(deployment) = deployments.get_opt("proposals").await? else { return Ok(None) };
-    let observed = deployment.status.and_then(|status| status.observed_generation);
-    let rolled = observed.is_some() && observed == deployment.metadata.generation;
-    let pod = deployment.spec.template.spec;
-    Ok(pod.and_then(|pod| pod.containers.into_iter().next()?.image).filter(|_| rolled))
+async fn deployment(client: &Client) -> Result<Option<Deployment>> {
+    Ok(Api::namespaced(client.clone(), "default").get_opt("proposals").await?)
 }
 
+/// The image that is wanted of the cluster, whether its controllers know yet or not.
+async fn image(client: &Client) -> Result<Option<String>> {
+    let pod = deployment(client).await?.and_then(|deployment| deployment.spec.template.spec);
+    Ok(pod.and_then(|pod| pod.containers.into_iter().next()?.image))
+}
+
+/// Waits until a cluster is asked for an image, or for none, and its controllers have heard of it.
 async fn runs(what: &str, client: &Client, wanted: Option<&str>) -> Result<()> {
-    until(what, async || Ok((image(client).await?.as_deref() == wanted).then_some(()))).await
+    until(what, async || {
+        let observed = deployment(client).await?.is_none_or(|deployment| {
+            let observed = deployment.status.and_then(|status| status.observed_generation);
+            observed.is_some() && observed == deployment.metadata.generation
+        });
+        Ok((observed && image(client).await?.as_deref() == wanted).then_some(()))
+    })
+    .await
 }
 
 async fn rules(client: &Client, name: &str) -> Result<Option<String>> {

@@ -5,10 +5,11 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The folder of the workspace.
+/// The folder of the workspace: that of the run, not that of the build, which a cache may have made
+/// in another checkout.
 pub(crate) fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.ancestors().nth(2).expect("xtask lies two folders below the workspace").to_owned()
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").expect("chores are run by cargo");
+    Path::new(&xtask).ancestors().nth(2).expect("xtask lies two folders below the workspace").to_owned()
 }
 
 /// The cargo that runs this chore, at the root of the workspace, with these words.
