@@ -4,7 +4,8 @@
 //! the record, apply what others need (namespaces, definitions) and then the rest, delete what left
 //! the bundle, narrow the record. What the server refuses is collected while the rest is applied; as
 //! long as something is refused nothing is deleted, so a new revision that cannot start never takes
-//! the old one away. An object that nobody's label claims is adopted.
+//! the old one away. An object that nobody's label claims is adopted; a namespace or definition that
+//! was there already is used, never owned (see [`crate::foundation`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,12 +16,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::{Patch, PropagationPolicy};
 use kube::core::Status;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::applyset::{self, Inventory, LABEL_PART_OF, LABEL_UID, Parent, params};
 use crate::bundle::{self, Bundle, Manifest, ManifestProblem};
 use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
+use crate::foundation::defined_kind;
 use crate::health::shorten;
 use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
@@ -113,6 +114,15 @@ pub enum Reason {
     },
 }
 
+/// Whose an object is, by its label.
+#[derive(Debug, Clone, PartialEq)]
+enum Owner {
+    Us,
+    Nobody,
+    /// The uid of another workload.
+    Other(String),
+}
+
 /// What keeps one object from being applied.
 enum Obstacle {
     Refused(Reason),
@@ -132,7 +142,7 @@ impl Cluster {
         let manifests = bundle::read(&bundle.manifests)
             .map_err(|(index, problem)| ApplyError::Manifest { index, problem })?;
         let _turn = self.turn.lock().await;
-        self.refuse_conflict(bundle.uid, &manifests).await?;
+        let used = self.refuse_conflict(bundle.uid, &manifests).await?;
 
         let before = self
             .parent(bundle.uid)
@@ -148,7 +158,7 @@ impl Cluster {
         let mut members = self.registry.members(bundle.uid);
         let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
         members.retain(|name, _| names.contains(name));
-        let outcome = self.apply_all(bundle.uid, manifests, &mut members).await;
+        let outcome = self.apply_all(bundle.uid, manifests, &used, &mut members).await;
         let names = members.keys().cloned().collect();
         self.registry.settle(bundle.uid, members);
         outcome?;
@@ -168,21 +178,33 @@ impl Cluster {
         self.write_parent(parent).await.map_err(|error| error.while_doing("writing the record of the set"))
     }
 
-    /// Looks whether an object that exists already belongs to another workload.
-    async fn refuse_conflict(&self, uid: Uid, manifests: &[Manifest]) -> Result<(), ApplyError> {
+    /// Looks whether an object that exists already belongs to another workload. Returns the
+    /// foundations that are used and not owned.
+    async fn refuse_conflict(
+        &self,
+        uid: Uid,
+        manifests: &[Manifest],
+    ) -> Result<BTreeMap<ObjectName, Owner>, ApplyError> {
         let reading = manifests.iter().map(|manifest| async move {
-            let owner = self.owner(manifest).await;
+            let owner = self.owner(uid, manifest).await;
             owner
                 .map_err(|error| error.while_doing(format!("reading {}", manifest.name)))
                 .map(|owner| (&manifest.name, owner))
         });
         let reading: Vec<_> = reading.collect();
-        let owners: Vec<_> = stream::iter(reading).buffered(CONCURRENCY).try_collect().await?;
-        let foreign = owners.into_iter().find_map(|(name, owner)| {
-            let owner = owner.filter(|owner| *owner != uid.to_string())?;
-            Some((name.clone(), owner))
-        });
-        let Some((object, owner)) = foreign else { return Ok(()) };
+        let mut used = BTreeMap::new();
+        let mut foreign = None;
+        let mut owners = stream::iter(reading).buffered(CONCURRENCY);
+        while let Some((name, owner)) = owners.try_next().await? {
+            match owner {
+                Some(owner) if owner != Owner::Us && name.kind.is_foundation() => {
+                    used.insert(name.clone(), owner);
+                }
+                Some(Owner::Other(owner)) => foreign = foreign.or_else(|| Some((name.clone(), owner))),
+                Some(Owner::Us | Owner::Nobody) | None => {}
+            }
+        }
+        let Some((object, owner)) = foreign else { return Ok(used) };
         let parent = match owner.parse() {
             Ok(uid) => {
                 self.parent(uid).await.map_err(|error| error.while_doing("reading the record of a set"))?
@@ -192,8 +214,8 @@ impl Cluster {
         Err(ApplyError::Conflict { object, owner, owner_name: parent.map(|parent| parent.held.name) })
     }
 
-    /// The workload uid on the live object's label.
-    async fn owner(&self, manifest: &Manifest) -> Result<Option<String>, RequestError> {
+    /// Whose the live object is; none when there is none.
+    async fn owner(&self, uid: Uid, manifest: &Manifest) -> Result<Option<Owner>, RequestError> {
         let Some(kind) = self.kinds.find(&manifest.api_version, &manifest.name.kind.kind).await? else {
             return Ok(None);
         };
@@ -203,7 +225,11 @@ impl Cluster {
         }
         let api = kind.api(&self.client, namespace);
         let live = bounded(api.get_metadata_opt(&manifest.name.name)).await?;
-        Ok(live.and_then(|live| live.labels().get(LABEL_UID).cloned()))
+        Ok(live.map(|live| match live.labels().get(LABEL_UID) {
+            None => Owner::Nobody,
+            Some(owner) if *owner == uid.to_string() => Owner::Us,
+            Some(owner) => Owner::Other(owner.clone()),
+        }))
     }
 
     /// Applies every manifest, and notes in `members` what the server answered.
@@ -211,22 +237,32 @@ impl Cluster {
         &self,
         uid: Uid,
         manifests: Vec<Manifest>,
+        used: &BTreeMap<ObjectName, Owner>,
         members: &mut BTreeMap<ObjectName, Member>,
     ) -> Result<(), ApplyError> {
         let of = manifests.len();
-        let defined: BTreeSet<_> = manifests.iter().filter_map(defined_kind).collect();
-        for manifest in &manifests {
+        let defined: BTreeSet<_> =
+            manifests.iter().filter_map(|manifest| defined_kind(&manifest.object)).collect();
+        // Two workloads that name one namespace would undo each other's fields for ever.
+        let ours = manifests
+            .into_iter()
+            .filter(|manifest| !matches!(used.get(&manifest.name), Some(Owner::Other(_))));
+        let (first, rest): (Vec<_>, Vec<_>) = ours.partition(|manifest| manifest.name.kind.is_foundation());
+        members.retain(|name, _| !used.contains_key(name));
+        for manifest in first.iter().chain(&rest).filter(|manifest| !used.contains_key(&manifest.name)) {
             members.entry(manifest.name.clone()).or_default();
         }
-        let (first, rest): (Vec<_>, Vec<_>) =
-            manifests.into_iter().partition(|manifest| manifest.name.kind.is_foundation());
         let mut refusals = Vec::new();
         for phase in [first, rest] {
             let mut applied = stream::iter(phase)
-                .map(|manifest| self.apply_one(uid, manifest, &defined))
+                .map(|manifest| {
+                    let owned = !used.contains_key(&manifest.name);
+                    self.apply_one(uid, manifest, owned, &defined)
+                })
                 .buffer_unordered(CONCURRENCY);
             while let Some((object, outcome)) = applied.next().await {
                 match outcome {
+                    Ok(_) if used.contains_key(&object) => {}
                     Ok((kind, seen)) => {
                         let name = ObjectName {
                             namespace: object.namespace.clone().filter(|_| kind.namespaced),
@@ -250,6 +286,7 @@ impl Cluster {
         &self,
         uid: Uid,
         manifest: Manifest,
+        owned: bool,
         defined: &BTreeSet<GroupKind>,
     ) -> (ObjectName, Result<(Kind, Seen), Obstacle>) {
         let name = manifest.name.clone();
@@ -260,8 +297,10 @@ impl Cluster {
             }
             let mut object = manifest.object;
             object.metadata.namespace = object.metadata.namespace.filter(|_| kind.namespaced);
-            object.labels_mut().insert(LABEL_UID.to_owned(), uid.to_string());
-            object.labels_mut().insert(LABEL_PART_OF.to_owned(), applyset::id(uid));
+            if owned {
+                object.labels_mut().insert(LABEL_UID.to_owned(), uid.to_string());
+                object.labels_mut().insert(LABEL_PART_OF.to_owned(), applyset::id(uid));
+            }
             let api = kind.api(&self.client, manifest.name.namespace.as_deref());
             match bounded(api.patch(&manifest.name.name, &params(), &Patch::Apply(&object))).await {
                 Ok(live) => Ok((kind, Seen::of(&live))),
@@ -311,15 +350,6 @@ impl Cluster {
         let leaving = self.remove_all(uid, members, PropagationPolicy::Background).await?;
         Ok(leaving.into_iter().map(|name| name.kind).collect())
     }
-}
-
-/// The kind that a manifest defines, if it is a definition.
-fn defined_kind(manifest: &Manifest) -> Option<GroupKind> {
-    if manifest.name.kind.kind != "CustomResourceDefinition" {
-        return None;
-    }
-    let text = |field| manifest.object.data.pointer(field).and_then(Value::as_str).map(str::to_owned);
-    Some(GroupKind { group: text("/spec/group")?, kind: text("/spec/names/kind")? })
 }
 
 fn reason(name: &ObjectName, status: &Status) -> Reason {

@@ -201,10 +201,15 @@ impl Parent {
 impl Cluster {
     /// What is in the cluster, whoever applied it and whenever: every record that Canopy left, by uid.
     pub async fn list(&self) -> Result<Vec<Held>, RequestError> {
-        let records = bounded(self.parents().list(&ListParams::default().labels(LABEL_ID))).await?;
-        let mut held: Vec<_> = records.iter().filter_map(Parent::read).map(|parent| parent.held).collect();
+        let mut held: Vec<_> = self.records().await?.into_iter().map(|parent| parent.held).collect();
         held.sort_by_key(|held| held.uid);
         Ok(held)
+    }
+
+    /// Every record that Canopy left in the cluster.
+    pub(crate) async fn records(&self) -> Result<Vec<Parent>, RequestError> {
+        let records = bounded(self.parents().list(&ListParams::default().labels(LABEL_ID))).await?;
+        Ok(records.iter().filter_map(Parent::read).collect())
     }
 
     /// The record of one workload; none when there is none.

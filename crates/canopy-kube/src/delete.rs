@@ -3,7 +3,7 @@
 //! An object is found by the set's label and the workload's uid on it, and deleted only in exactly
 //! the state in which that label was read: whoever takes the label off in between keeps the object.
 //! Deleting a namespace or a definition takes along what others put under it, as Kubernetes does;
-//! therefore both go last, when the rest of the set is gone.
+//! therefore both go last, when the rest of the set is gone, and only if no other workload uses them.
 
 use std::collections::BTreeSet;
 
@@ -139,6 +139,9 @@ impl Cluster {
             }
             if metadata.metadata.deletion_timestamp.is_some() {
                 return Ok(false);
+            }
+            if name.kind.is_foundation() && self.let_go_if_used(uid, &name, &kind).await? {
+                return Ok(true);
             }
             let exactly_this =
                 Preconditions { uid: metadata.uid(), resource_version: metadata.resource_version() };

@@ -10,6 +10,7 @@
 //! - [`object`]: what the objects of a bundle are called; [`bundle`]: what an agent applies;
 //! - [`cluster`]: the connection and its bounds; `kinds`: discovery, cached;
 //! - `applyset`: the record of a set in the cluster; [`apply`] and [`delete`]: how sets change;
+//!   `foundation`: namespaces and definitions, which workloads share;
 //! - [`health`] and `ownership`: what one live object says about itself, and whether it drifted;
 //! - `registry`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
 //!   how it is told;
@@ -25,6 +26,7 @@ pub mod bundle;
 mod claims;
 pub mod cluster;
 pub mod delete;
+mod foundation;
 pub mod health;
 mod kinds;
 pub mod object;

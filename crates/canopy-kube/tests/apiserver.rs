@@ -334,6 +334,37 @@ async fn namespaces_and_definitions_come_before_what_needs_them() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_namespace_is_deleted_by_its_maker_once_nobody_else_uses_it() -> Result<()> {
+    let Some(bed) = Bed::new("was-there").await? else { return Ok(()) };
+    let namespaces = Api::<Namespace>::all(bed.client.clone());
+    let manifests = |namespace: &str, name: &str| {
+        let mut rules = bed.config_map(name, "1");
+        rules["metadata"]["namespace"] = json!(namespace);
+        vec![
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"tier": name}}}),
+            rules,
+        ]
+    };
+    bed.cluster.apply(&bundle(0x51, "r1", manifests("was-there", "a"))).await?;
+    assert_eq!(namespaces.get("was-there").await?.labels()["tier"], "a");
+    delete_completely(&bed.cluster, 0x51).await?;
+    assert!(namespaces.get("was-there").await?.metadata.deletion_timestamp.is_none(), "it was there before");
+
+    bed.cluster.apply(&bundle(0x52, "r1", manifests("shared", "a"))).await?;
+    bed.cluster.apply(&bundle(0x53, "r1", manifests("shared", "b"))).await?;
+    delete_completely(&bed.cluster, 0x52).await?;
+    let shared = namespaces.get("shared").await?;
+    assert!(shared.metadata.deletion_timestamp.is_none(), "another workload uses it");
+    let rules = Api::<ConfigMap>::namespaced(bed.client.clone(), "shared");
+    assert!(rules.get_opt("a").await?.is_none() && rules.get_opt("b").await?.is_some());
+
+    bed.cluster.apply(&bundle(0x54, "r1", manifests("made", "a"))).await?;
+    delete_completely(&bed.cluster, 0x54).await?;
+    assert!(namespaces.get_opt("made").await?.is_none(), "its maker takes it away");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cluster_says_what_it_is() -> Result<()> {
     let Some(bed) = Bed::new("claims").await? else { return Ok(()) };
     let claims = bed.cluster.claims().await?;
