@@ -17,7 +17,7 @@ pub use real::Real;
 
 /// A cluster.
 pub trait Cluster: Send + Sync + 'static {
-    /// Makes the cluster hold exactly `content`, a JSON array of manifests, for the workload.
+    /// Makes the cluster hold exactly `content`, bytes of a [`canopy_proto::revision::Content`], for the workload.
     fn apply(&self, order: &Apply, content: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Deletes all that belongs to the workload; returns when nothing of it is left, or why something

@@ -54,7 +54,8 @@ mod tests {
 
     fn workload() -> Object {
         let secret = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2"}},"data":{"a":"aHVudGVyMg=="},"stringData":{"b":"hunter2"}}"#;
-        let spec = v1::WorkloadSpec { placements: vec![], manifests: vec![secret.into()] };
+        let spec =
+            v1::WorkloadSpec { placements: vec![], manifests: vec![secret.into()], ..Default::default() };
         Object { spec: Some(Spec::Workload(spec)), ..Object::default() }
     }
 

@@ -99,7 +99,11 @@ fn workload(home: &str, name: &str, manifest_bytes: usize) -> v1::ApplyRequest {
     let manifest = format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"a":"{padding}"}}}}"#
     );
-    let spec = v1::WorkloadSpec { placements: vec!["all".to_owned()], manifests: vec![manifest] };
+    let spec = v1::WorkloadSpec {
+        placements: vec!["all".to_owned()],
+        manifests: vec![manifest],
+        ..Default::default()
+    };
     let metadata = v1::Metadata { name: name.to_owned(), home: home.to_owned(), ..v1::Metadata::default() };
     let spec = Some(object::Spec::Workload(spec));
     let object = v1::Object { metadata: Some(metadata), spec, status: None };

@@ -9,31 +9,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use canopy_model::Uid;
+use canopy_model::upkeep::{DeleteOption, StrategyType};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
-use kube::api::{Patch, PropagationPolicy};
-use kube::core::Status;
-use tokio::time::Instant;
+use kube::api::PropagationPolicy;
 
-use crate::applyset::{self, Inventory, LABEL_PART_OF, LABEL_UID, Parent, params};
+use crate::applyset::{Inventory, LABEL_UID, Parent};
 use crate::bundle::{self, Bundle, Manifest, ManifestProblem};
 use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
 use crate::foundation::defined_kind;
-use crate::health::shorten;
-use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
-use crate::ownership::Seen;
 use crate::registry::Member;
-
-/// The longest wait for a kind whose definition is in the same bundle. API servers serve a new
-/// definition within a second or two; a definition that needs longer is broken.
-pub const DEFINITION_WAIT: Duration = Duration::from_secs(15);
-
-/// Between two looks for such a kind.
-const DEFINITION_POLL: Duration = Duration::from_millis(250);
+use crate::update::{Obstacle, Reason, Task};
 
 /// Why a bundle is not applied, or not completely.
 #[derive(Debug, thiserror::Error)]
@@ -87,33 +76,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why the cluster does not take an object.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// No such kind is served.
-    #[error("the cluster serves no kind {kind} in {api_version}: install its definition first")]
-    UnknownKind {
-        /// The manifest's `apiVersion`.
-        api_version: String,
-        /// The manifest's `kind`.
-        kind: String,
-    },
-    /// Objects of this kind live in a namespace, and the manifest names none.
-    #[error("names no namespace: set metadata.namespace")]
-    NoNamespace,
-    /// The namespace does not exist.
-    #[error("namespace {0} does not exist: add it to the workload's manifests or create it")]
-    NamespaceNotFound(String),
-    /// The API server said no.
-    #[error("{reason}: {message}")]
-    Rejected {
-        /// The server's reason in one word, such as `Invalid` or `Forbidden`.
-        reason: String,
-        /// The server's own words, cut to [`crate::health::MESSAGE_BYTES_MAX`].
-        message: String,
-    },
-}
-
 /// Whose an object is, by its label.
 #[derive(Debug, Clone, PartialEq)]
 enum Owner {
@@ -123,18 +85,6 @@ enum Owner {
     Other(String),
 }
 
-/// What keeps one object from being applied.
-enum Obstacle {
-    Refused(Reason),
-    Failed(RequestError),
-}
-
-impl From<RequestError> for Obstacle {
-    fn from(error: RequestError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Cluster {
     /// Makes the cluster hold exactly the objects of this bundle for its workload. Applying it again
     /// changes nothing.
@@ -142,7 +92,7 @@ impl Cluster {
         let manifests = bundle::read(&bundle.manifests)
             .map_err(|(index, problem)| ApplyError::Manifest { index, problem })?;
         let _turn = self.turn.lock().await;
-        let used = self.refuse_conflict(bundle.uid, &manifests).await?;
+        let used = self.refuse_conflict(bundle, &manifests).await?;
 
         let before = self
             .parent(bundle.uid)
@@ -158,12 +108,12 @@ impl Cluster {
         let mut members = self.registry.members(bundle.uid);
         let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
         members.retain(|name, _| names.contains(name));
-        let outcome = self.apply_all(bundle.uid, manifests, &used, &mut members).await;
+        let outcome = self.apply_all(bundle, manifests, &used, &mut members).await;
         let names = members.keys().cloned().collect();
         self.registry.settle(bundle.uid, members);
         outcome?;
 
-        let leaving = self.prune(bundle.uid, &wide.kinds, &names).await?;
+        let leaving = self.prune(bundle.uid, &wide.kinds, &names, &bundle.upkeep.delete_option).await?;
         let narrow = if leaving.is_empty() {
             wanted
         } else {
@@ -182,11 +132,14 @@ impl Cluster {
     /// foundations that are used and not owned.
     async fn refuse_conflict(
         &self,
-        uid: Uid,
+        bundle: &Bundle,
         manifests: &[Manifest],
     ) -> Result<BTreeMap<ObjectName, Owner>, ApplyError> {
-        let reading = manifests.iter().map(|manifest| async move {
-            let owner = self.owner(uid, manifest).await;
+        let changed = manifests
+            .iter()
+            .filter(|manifest| bundle.strategy(&manifest.name).kind != StrategyType::ReadOnly);
+        let reading = changed.map(|manifest| async move {
+            let owner = self.owner(bundle.uid, manifest).await;
             owner
                 .map_err(|error| error.while_doing(format!("reading {}", manifest.name)))
                 .map(|owner| (&manifest.name, owner))
@@ -235,7 +188,7 @@ impl Cluster {
     /// Applies every manifest, and notes in `members` what the server answered.
     async fn apply_all(
         &self,
-        uid: Uid,
+        bundle: &Bundle,
         manifests: Vec<Manifest>,
         used: &BTreeMap<ObjectName, Owner>,
         members: &mut BTreeMap<ObjectName, Member>,
@@ -243,33 +196,37 @@ impl Cluster {
         let of = manifests.len();
         let defined: BTreeSet<_> =
             manifests.iter().filter_map(|manifest| defined_kind(&manifest.object)).collect();
-        // Two workloads that name one namespace would undo each other's fields for ever.
-        let ours = manifests
+        let tasks = manifests
             .into_iter()
-            .filter(|manifest| !matches!(used.get(&manifest.name), Some(Owner::Other(_))));
-        let (first, rest): (Vec<_>, Vec<_>) = ours.partition(|manifest| manifest.name.kind.is_foundation());
+            // Two workloads that name one namespace would undo each other's fields for ever.
+            .filter(|manifest| !matches!(used.get(&manifest.name), Some(Owner::Other(_))))
+            .map(|manifest| Task {
+                strategy: bundle.strategy(&manifest.name),
+                owned: !used.contains_key(&manifest.name),
+                manifest,
+            });
+        let (first, rest): (Vec<_>, Vec<_>) = tasks.partition(|task| task.manifest.name.kind.is_foundation());
         members.retain(|name, _| !used.contains_key(name));
-        for manifest in first.iter().chain(&rest).filter(|manifest| !used.contains_key(&manifest.name)) {
-            members.entry(manifest.name.clone()).or_default();
+        for task in first.iter().chain(&rest).filter(|task| task.owned) {
+            members.entry(task.manifest.name.clone()).or_default().strategy = task.strategy.kind;
         }
         let mut refusals = Vec::new();
         for phase in [first, rest] {
             let mut applied = stream::iter(phase)
-                .map(|manifest| {
-                    let owned = !used.contains_key(&manifest.name);
-                    self.apply_one(uid, manifest, owned, &defined)
+                .map(|task| async {
+                    let outcome = self.bring(bundle.uid, &task, &defined).await;
+                    (task, outcome)
                 })
                 .buffer_unordered(CONCURRENCY);
-            while let Some((object, outcome)) = applied.next().await {
+            while let Some((task, outcome)) = applied.next().await {
+                let object = task.manifest.name;
                 match outcome {
-                    Ok(_) if used.contains_key(&object) => {}
-                    Ok((kind, seen)) => {
-                        let name = ObjectName {
-                            namespace: object.namespace.clone().filter(|_| kind.namespaced),
-                            ..object.clone()
-                        };
+                    Ok(_) if !task.owned => {}
+                    Ok(member) => {
+                        let namespaced = member.kind.as_ref().is_some_and(|kind| kind.namespaced);
+                        let namespace = object.namespace.clone().filter(|_| namespaced);
                         members.remove(&object);
-                        members.insert(name, Member { kind: Some(kind), accepted: Some(seen) });
+                        members.insert(ObjectName { namespace, ..object }, member);
                     }
                     Err(Obstacle::Refused(reason)) => refusals.push(Refusal { object, reason }),
                     Err(Obstacle::Failed(error)) => {
@@ -282,81 +239,19 @@ impl Cluster {
         if refusals.is_empty() { Ok(()) } else { Err(ApplyError::Refused { refusals, of }) }
     }
 
-    async fn apply_one(
-        &self,
-        uid: Uid,
-        manifest: Manifest,
-        owned: bool,
-        defined: &BTreeSet<GroupKind>,
-    ) -> (ObjectName, Result<(Kind, Seen), Obstacle>) {
-        let name = manifest.name.clone();
-        let outcome = async {
-            let kind = self.served_kind(&manifest, defined).await?;
-            if kind.namespaced && manifest.name.namespace.is_none() {
-                return Err(Obstacle::Refused(Reason::NoNamespace));
-            }
-            let mut object = manifest.object;
-            object.metadata.namespace = object.metadata.namespace.filter(|_| kind.namespaced);
-            if owned {
-                object.labels_mut().insert(LABEL_UID.to_owned(), uid.to_string());
-                object.labels_mut().insert(LABEL_PART_OF.to_owned(), applyset::id(uid));
-            }
-            let api = kind.api(&self.client, manifest.name.namespace.as_deref());
-            match bounded(api.patch(&manifest.name.name, &params(), &Patch::Apply(&object))).await {
-                Ok(live) => Ok((kind, Seen::of(&live))),
-                Err(RequestError::Answer(status)) if status.code != 401 => {
-                    if status.code == 404 {
-                        self.kinds.forget(&kind);
-                    }
-                    Err(Obstacle::Refused(reason(&manifest.name, &status)))
-                }
-                Err(error) => Err(error.into()),
-            }
-        };
-        (name, outcome.await)
-    }
-
-    /// The kind of a manifest; waits for it while its definition in the same bundle takes effect.
-    async fn served_kind(
-        &self,
-        manifest: &Manifest,
-        defined: &BTreeSet<GroupKind>,
-    ) -> Result<Kind, Obstacle> {
-        let kind = &manifest.name.kind;
-        let patience = if defined.contains(kind) { DEFINITION_WAIT } else { Duration::ZERO };
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(found) = self.kinds.find(&manifest.api_version, &kind.kind).await? {
-                return Ok(found);
-            }
-            if Instant::now() >= deadline {
-                let api_version = manifest.api_version.clone();
-                return Err(Obstacle::Refused(Reason::UnknownKind { api_version, kind: kind.kind.clone() }));
-            }
-            tokio::time::sleep(DEFINITION_POLL).await;
-        }
-    }
-
     /// Deletes what is in the set but not in `keep`; returns the kinds of what takes its time to go.
     async fn prune(
         &self,
         uid: Uid,
         kinds: &BTreeSet<GroupKind>,
         keep: &BTreeSet<ObjectName>,
+        option: &DeleteOption,
     ) -> Result<BTreeSet<GroupKind>, Failed> {
         let mut members = self.members(uid, kinds).await?;
         members.retain(|member| !keep.contains(&member.name));
+        let members = self.orphan(members, option).await?;
         // In the background: the object itself goes at once, and its record with it.
         let leaving = self.remove_all(uid, members, PropagationPolicy::Background).await?;
         Ok(leaving.into_iter().map(|name| name.kind).collect())
-    }
-}
-
-fn reason(name: &ObjectName, status: &Status) -> Reason {
-    let missing =
-        status.details.as_ref().filter(|details| status.code == 404 && details.kind == "namespaces");
-    match (missing, &name.namespace) {
-        (Some(_), Some(namespace)) => Reason::NamespaceNotFound(namespace.clone()),
-        _ => Reason::Rejected { reason: status.reason.clone(), message: shorten(&status.message) },
     }
 }

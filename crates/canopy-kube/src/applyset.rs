@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use canopy_model::upkeep::DeleteOption;
 use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt;
@@ -40,6 +41,7 @@ const REVISION: &str = "canopy.dev/revision";
 const HOME: &str = "canopy.dev/home";
 const BORN: &str = "canopy.dev/home-born";
 const PLACEMENTS: &str = "canopy.dev/placements";
+const DELETE_OPTION: &str = "canopy.dev/delete-option";
 
 /// What the cluster remembers about one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +90,8 @@ impl Inventory {
 pub(crate) struct Parent {
     pub(crate) held: Held,
     pub(crate) inventory: Inventory,
+    /// What becomes of its objects when the workload leaves.
+    pub(crate) delete_option: DeleteOption,
 }
 
 /// The id of a workload's set, as the ApplySet specification computes it from its parent.
@@ -101,8 +105,8 @@ pub(crate) fn members(uid: Uid) -> ListParams {
     ListParams::default().labels(&format!("{LABEL_PART_OF}={},{LABEL_UID}={uid}", id(uid)))
 }
 
-/// The parameters of every apply: take the fields that the manifest names, whoever holds them.
-pub(crate) fn params() -> PatchParams {
+/// The parameters for what is Canopy's own: take the fields, whoever holds them.
+fn params() -> PatchParams {
     PatchParams::apply(FIELD_MANAGER).force()
 }
 
@@ -135,7 +139,7 @@ impl Parent {
             home: bundle.home.clone(),
             placements: bundle.placements.clone(),
         };
-        Self { held, inventory }
+        Self { held, inventory, delete_option: bundle.upkeep.delete_option.clone() }
     }
 
     fn to_config_map(&self) -> ConfigMap {
@@ -157,6 +161,10 @@ impl Parent {
             (BORN, born_text(&home.born)),
             (PLACEMENTS, join(placements.iter().map(ToString::to_string).collect())),
         ]);
+        if self.delete_option != DeleteOption::default() {
+            annotations
+                .extend(serde_json::to_string(&self.delete_option).map(|option| (DELETE_OPTION, option)));
+        }
         annotations.extend(revision.clone().map(|revision| (REVISION, revision)));
         ConfigMap {
             metadata: ObjectMeta {
@@ -194,7 +202,11 @@ impl Parent {
             kinds: parts(&list(GROUP_KINDS)).iter().map(|kind| GroupKind::read(kind)).collect(),
             namespaces: parts(&list(NAMESPACES)).into_iter().collect(),
         };
-        Some(Self { held, inventory })
+        let delete_option = match text(DELETE_OPTION) {
+            Some(option) => serde_json::from_str(&option).ok()?,
+            None => DeleteOption::default(),
+        };
+        Some(Self { held, inventory, delete_option })
     }
 }
 
@@ -256,6 +268,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use canopy_model::upkeep::PropagationPolicy;
 
     fn parent() -> Parent {
         Parent {
@@ -273,6 +286,10 @@ mod tests {
             inventory: Inventory {
                 kinds: ["ConfigMap", "Deployment.apps"].map(GroupKind::read).into(),
                 namespaces: ["line-7".to_owned()].into(),
+            },
+            delete_option: DeleteOption {
+                propagation_policy: PropagationPolicy::Orphan,
+                ..Default::default()
             },
         }
     }

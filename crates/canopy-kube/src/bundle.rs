@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use canopy_model::upkeep::{UpdateStrategy, Upkeep};
 use canopy_model::{Home, Uid};
 use kube::api::DynamicObject;
 
 use crate::object::{GroupKind, ObjectName};
 
 /// The most manifests in one bundle: far above any application, far below what would starve an API server.
-pub const MANIFESTS_MAX: usize = 1_000;
+pub const MANIFESTS_MAX: usize = 10_000;
 
 /// The manifests of one workload at one revision.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +26,18 @@ pub struct Bundle {
     pub home: Home,
     /// The placements for which it runs here.
     pub placements: Vec<Uid>,
+    /// How its objects are kept.
+    pub upkeep: Upkeep,
     /// Kubernetes objects of any kind, in any order.
     pub manifests: Vec<serde_json::Value>,
+}
+
+impl Bundle {
+    /// How an object is kept.
+    pub(crate) fn strategy(&self, object: &ObjectName) -> UpdateStrategy {
+        let ObjectName { kind: GroupKind { group, kind }, namespace, name } = object;
+        self.upkeep.strategy(group, kind, namespace.as_deref(), name)
+    }
 }
 
 /// Why a manifest is no object that can be applied.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use canopy_model::Uid;
+use canopy_model::upkeep::DeleteOption;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions, PropagationPolicy};
@@ -48,14 +49,16 @@ impl Cluster {
         let _turn = self.turn.lock().await;
         let parent =
             self.parent(uid).await.map_err(|error| error.while_doing("reading the record of the set"))?;
-        let mut kinds = parent.map(|parent| parent.inventory.kinds).unwrap_or_default();
+        let (mut kinds, option) =
+            parent.map(|parent| (parent.inventory.kinds, parent.delete_option)).unwrap_or_default();
         kinds.extend(self.registry.members(uid).into_keys().map(|name| name.kind));
         if !kinds.is_empty() {
             self.registry.unsettle(uid);
         }
 
+        let members = self.orphan(self.members(uid, &kinds).await?, &option).await?;
         let (last, first): (Vec<_>, Vec<_>) =
-            self.members(uid, &kinds).await?.into_iter().partition(|found| found.name.kind.is_foundation());
+            members.into_iter().partition(|found| found.name.kind.is_foundation());
         let mut remaining = self.remove_all(uid, first, PropagationPolicy::Foreground).await?;
         if remaining.is_empty() {
             remaining = self.remove_all(uid, last, PropagationPolicy::Foreground).await?;
@@ -98,6 +101,26 @@ impl Cluster {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Lets go of what is to stay; returns the others.
+    pub(crate) async fn orphan(
+        &self,
+        members: Vec<Found>,
+        option: &DeleteOption,
+    ) -> Result<Vec<Found>, Failed> {
+        let (stay, leave): (Vec<_>, Vec<_>) = members.into_iter().partition(|Found { name, .. }| {
+            option.orphans(&name.kind.group, &name.kind.kind, name.namespace.as_deref(), &name.name)
+        });
+        for Found { name, kind, .. } in stay {
+            match self.let_go(&name, &kind).await {
+                Err(error) if !error.is_not_found() => {
+                    return Err(error.while_doing(format!("letting go of {name}")));
+                }
+                _ => tracing::info!(object = %name, "orphaned, as its workload asks"),
+            }
+        }
+        Ok(leave)
     }
 
     /// Deletes these objects and returns those that take their time. One that cannot be deleted keeps

@@ -33,12 +33,17 @@ impl Cluster {
         if !self.is_used_by_others(uid, name, kind).await? {
             return Ok(false);
         }
-        let labels = json!({"metadata": {"labels": {LABEL_UID: null, LABEL_PART_OF: null}}});
-        let manager = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api = kind.api(&self.client, None);
-        bounded(api.patch_metadata(&name.name, &manager, &Patch::Merge(labels))).await?;
+        self.let_go(name, kind).await?;
         tracing::info!(%uid, object = %name, "stays: other workloads use it");
         Ok(true)
+    }
+
+    /// Takes the labels off an object: it is nobody's from now on.
+    pub(crate) async fn let_go(&self, name: &ObjectName, kind: &Kind) -> Result<(), RequestError> {
+        let labels = json!({"metadata": {"labels": {LABEL_UID: null, LABEL_PART_OF: null}}});
+        let manager = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = kind.api(&self.client, name.namespace.as_deref());
+        bounded(api.patch_metadata(&name.name, &manager, &Patch::Merge(labels))).await.map(drop)
     }
 
     async fn is_used_by_others(

@@ -10,7 +10,7 @@
 //! - [`object`]: what the objects of a bundle are called; [`bundle`]: what an agent applies;
 //! - [`cluster`]: the connection and its bounds; `kinds`: discovery, cached;
 //! - `applyset`: the record of a set in the cluster; [`apply`] and [`delete`]: how sets change;
-//!   `foundation`: namespaces and definitions, which workloads share;
+//!   `update` and `ignored`: one object, by the strategy its workload chose; `foundation`: namespaces and definitions, which workloads share;
 //! - [`health`] and `ownership`: what one live object says about itself, and whether it drifted;
 //! - `registry`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
 //!   how it is told;
@@ -28,10 +28,12 @@ pub mod cluster;
 pub mod delete;
 mod foundation;
 pub mod health;
+mod ignored;
 mod kinds;
 pub mod object;
 mod ownership;
 mod registry;
+mod update;
 mod view;
 pub mod watch;
 
@@ -42,4 +44,5 @@ pub use cluster::{Cluster, ConnectError, Failed, RequestError};
 pub use delete::Progress;
 pub use health::Health;
 pub use object::ObjectName;
+pub use update::Reason;
 pub use watch::Observed;

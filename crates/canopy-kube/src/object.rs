@@ -44,7 +44,7 @@ impl fmt::Display for GroupKind {
 }
 
 /// The name of one object in a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
     /// Its kind.
     pub kind: GroupKind,

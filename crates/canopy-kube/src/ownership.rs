@@ -45,13 +45,12 @@ impl Seen {
 }
 
 fn owned_fields(object: &DynamicObject) -> Option<[u8; 32]> {
-    let ours = object.managed_fields().iter().find(|entry| {
+    let ours = object.managed_fields().iter().filter(|entry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
-            && entry.operation.as_deref() == Some("Apply")
             && entry.subresource.as_deref().unwrap_or_default().is_empty()
-    })?;
-    let fields = ours.fields_v1.as_ref()?;
-    Some(Sha256::digest(fields.0.to_string()).into())
+    });
+    let fields: Vec<_> = ours.filter_map(|entry| Some(entry.fields_v1.as_ref()?.0.to_string())).collect();
+    (!fields.is_empty()).then(|| Sha256::digest(fields.join("\n")).into())
 }
 
 #[cfg(test)]
@@ -80,6 +79,6 @@ mod tests {
             entry("kubectl-edit", "Update", json!({"f:data": {"f:b": {}}})),
         ]);
         assert_ne!(owned(taken), before, "a field taken from us is");
-        assert_eq!(owned(json!([entry("canopy", "Update", json!({"f:data": {"f:a": {}}}))])), None);
+        assert_eq!(owned(json!([entry("kubectl", "Update", json!({"f:data": {"f:a": {}}}))])), None);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::Uid;
+use canopy_model::upkeep::StrategyType;
 use tokio::sync::watch;
 
 use crate::kinds::Kind;
@@ -31,7 +32,10 @@ pub(crate) struct Set {
 pub(crate) struct Member {
     /// Its kind; none when the cluster does not serve it.
     pub(crate) kind: Option<Kind>,
-    /// The object as the server stored it; none when it was refused or not reached.
+    /// How it is kept.
+    pub(crate) strategy: StrategyType,
+    /// The object as the server stored it; none when it was refused or not reached, or is only
+    /// watched and not there.
     pub(crate) accepted: Option<Seen>,
 }
 

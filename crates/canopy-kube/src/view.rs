@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use canopy_model::Uid;
+use canopy_model::upkeep::StrategyType;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 
 use crate::health::Health;
-use crate::object::{GroupKind, ObjectName};
+use crate::object::ObjectName;
 use crate::ownership::Seen;
 use crate::registry::{Member, Set, Sets};
-use crate::watch::Observed;
+use crate::watch::{Observed, Scope};
 
 /// The newest state of one object, as far as the watch told.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,36 +40,42 @@ pub(crate) struct View {
     applied: Sets,
     live: BTreeMap<ObjectName, Live>,
     /// The objects named so far by a list that is under way.
-    listing: BTreeMap<GroupKind, BTreeSet<ObjectName>>,
+    listing: BTreeMap<Scope, BTreeSet<ObjectName>>,
 }
 
 impl View {
     /// Takes over the newest sets; returns the workloads that changed.
-    pub(crate) fn adopt(&mut self, sets: Sets, watched: &BTreeSet<GroupKind>) -> Vec<Uid> {
+    pub(crate) fn adopt(&mut self, sets: Sets, watched: &BTreeSet<Scope>) -> Vec<Uid> {
         let same = |uid: &Uid, set: &Arc<Set>| self.applied.get(uid).is_some_and(|old| Arc::ptr_eq(old, set));
         let changed = sets.iter().filter(|(uid, set)| !same(uid, set)).map(|(uid, _)| *uid).collect();
         self.applied = sets;
         let wanted: BTreeSet<_> = self.applied.values().flat_map(|set| set.members.keys()).collect();
         self.live.retain(|name, live| {
-            watched.contains(&name.kind) && (matches!(live, Live::There(_)) || wanted.contains(name))
+            let told = watched.contains(&Scope::Ours(name.kind.clone()))
+                || watched.contains(&Scope::One(name.clone()));
+            told && (matches!(live, Live::There(_)) || wanted.contains(name))
         });
-        self.listing.retain(|kind, _| watched.contains(kind));
+        self.listing.retain(|scope, _| watched.contains(scope));
         changed
     }
 
     /// Takes one event; returns the workloads to look at again.
-    pub(crate) fn take(&mut self, kind: &GroupKind, event: Event<DynamicObject>) -> BTreeSet<Uid> {
+    pub(crate) fn take(&mut self, scope: &Scope, event: Event<DynamicObject>) -> BTreeSet<Uid> {
+        let kind = match scope {
+            Scope::Ours(kind) => kind,
+            Scope::One(name) => &name.kind,
+        };
         match event {
             Event::Init => {
-                self.listing.insert(kind.clone(), BTreeSet::new());
+                self.listing.insert(scope.clone(), BTreeSet::new());
                 BTreeSet::new()
             }
             Event::InitApply(object) => {
                 let name = ObjectName::of(kind, &object);
-                self.listing.entry(kind.clone()).or_default().insert(name.clone());
+                self.listing.entry(scope.clone()).or_default().insert(name.clone());
                 self.put(name, Live::There(Seen::of(&object)))
             }
-            Event::InitDone => self.end_listing(kind),
+            Event::InitDone => self.end_listing(scope),
             Event::Apply(object) => self.put(ObjectName::of(kind, &object), Live::There(Seen::of(&object))),
             Event::Delete(object) => {
                 let name = ObjectName::of(kind, &object);
@@ -85,16 +92,25 @@ impl View {
     }
 
     /// What a complete list did not name is gone.
-    fn end_listing(&mut self, kind: &GroupKind) -> BTreeSet<Uid> {
-        let listed = self.listing.remove(kind).unwrap_or_default();
+    fn end_listing(&mut self, scope: &Scope) -> BTreeSet<Uid> {
+        let listed = self.listing.remove(scope).unwrap_or_default();
         let known = self.live.keys().chain(self.applied.values().flat_map(|set| set.members.keys()));
-        let gone: Vec<_> =
-            known.filter(|name| name.kind == *kind && !listed.contains(name)).cloned().collect();
+        let told = |name: &ObjectName| match scope {
+            Scope::Ours(kind) => name.kind == *kind && !self.is_only_watched(name),
+            Scope::One(one) => name == one,
+        };
+        let gone: Vec<_> = known.filter(|name| told(name) && !listed.contains(name)).cloned().collect();
         let put = |name: ObjectName| {
             let version = self.version(&name);
             self.put(name, Live::Gone(version))
         };
         gone.into_iter().flat_map(put).collect()
+    }
+
+    /// Whether no set keeps an object, and at least one only watches it.
+    fn is_only_watched(&self, name: &ObjectName) -> bool {
+        let mut members = self.applied.values().filter_map(|set| set.members.get(name)).peekable();
+        members.peek().is_some() && members.all(|member| member.strategy == StrategyType::ReadOnly)
     }
 
     /// The newest version known of an object; 0 for none.
@@ -138,7 +154,7 @@ struct Verdict {
 /// Compares an object as it was applied with its newest state.
 fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
     let missing = |message: &str| Verdict {
-        drifted: member.accepted.is_some(),
+        drifted: member.accepted.is_some() && member.strategy != StrategyType::ReadOnly,
         health: Health::Missing,
         message: message.to_owned(),
     };
@@ -147,13 +163,16 @@ fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
     let seen = match (live, accepted) {
         (Some(Live::There(seen)), _) | (None, Some(seen)) => seen,
         (Some(Live::Gone(_)), Some(_)) => return missing("was deleted by somebody else"),
+        (_, None) if member.strategy == StrategyType::ReadOnly => return missing("is not there"),
         (_, None) => return missing("was not accepted by the cluster"),
     };
-    if seen.owner != Some(uid.to_string()) {
+    let owner = accepted.map_or(Some(uid.to_string()), |accepted| accepted.owner.clone());
+    if member.strategy != StrategyType::ReadOnly && seen.owner != owner {
         return missing("belongs to another workload");
     }
+    let corrected = matches!(member.strategy, StrategyType::ServerSideApply | StrategyType::Update);
     Verdict {
-        drifted: accepted.is_some_and(|accepted| accepted.owned != seen.owned),
+        drifted: corrected && accepted.is_some_and(|accepted| accepted.owned != seen.owned),
         health: seen.health,
         message: seen.message.clone(),
     }
@@ -162,6 +181,7 @@ fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::GroupKind;
     use serde_json::json;
 
     const UID: Uid = Uid(7);
@@ -182,10 +202,13 @@ mod tests {
     /// A view in which one object was accepted at version 5.
     fn view(settled: bool) -> View {
         let applied = object(5, UID, "f:data");
-        let member = Member { kind: None, accepted: Some(Seen::of(&applied)) };
+        let member = Member { accepted: Some(Seen::of(&applied)), ..Member::default() };
         let members = BTreeMap::from([(ObjectName::of(&kind(), &applied), member)]);
         let mut view = View::default();
-        view.adopt(BTreeMap::from([(UID, Arc::new(Set { settled, members }))]), &BTreeSet::from([kind()]));
+        view.adopt(
+            BTreeMap::from([(UID, Arc::new(Set { settled, members }))]),
+            &BTreeSet::from([Scope::Ours(kind())]),
+        );
         view
     }
 
@@ -193,7 +216,7 @@ mod tests {
         let mut view = view(true);
         let shown = format!("{events:?}");
         for event in events {
-            view.take(&kind(), event);
+            view.take(&Scope::Ours(kind()), event);
         }
         let message = message.to_owned();
         assert_eq!(view.conclude(UID), Some(Observed { uid: UID, drifted, health, message }), "{shown}");
@@ -224,16 +247,16 @@ mod tests {
     #[test]
     fn nothing_is_concluded_while_a_set_is_being_changed() {
         let mut view = view(false);
-        view.take(&kind(), Event::Delete(object(6, UID, "f:data")));
+        view.take(&Scope::Ours(kind()), Event::Delete(object(6, UID, "f:data")));
         assert_eq!(view.conclude(UID), None);
     }
 
     #[test]
     fn what_nobody_waits_for_is_forgotten() {
         let mut view = view(true);
-        view.take(&kind(), Event::Delete(object(6, UID, "f:data")));
+        view.take(&Scope::Ours(kind()), Event::Delete(object(6, UID, "f:data")));
         assert_eq!(view.live.len(), 1);
-        view.adopt(Sets::new(), &BTreeSet::from([kind()]));
+        view.adopt(Sets::new(), &BTreeSet::from([Scope::Ours(kind())]));
         assert!(view.live.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! Tells what became of the applied sets: their health, and whether somebody drifted them.
 //!
 //! One watch per kind in use, on Canopy's own label, so that memory follows what Canopy applied and
-//! not what runs in the cluster. Kinds enter with the first set that has them and leave with the
-//! last. A conclusion is sent when it differs from the last one sent; while the receiver is busy only
+//! not what runs in the cluster; and one per object that is only watched, which has no label. Watches
+//! enter with the first set that needs them and leave with the last. A conclusion is sent when it differs from the last one sent; while the receiver is busy only
 //! the newest waits. Conclusions follow from the newest state of each object, be it from the watch or
 //! from the answer to an apply, so a watch that lags behind an apply shows no drift.
 //!
@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canopy_model::Uid;
+use canopy_model::upkeep::StrategyType;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::Client;
@@ -25,12 +26,31 @@ use crate::applyset::LABEL_UID;
 use crate::cluster::Cluster;
 use crate::health::Health;
 use crate::kinds::Kind;
-use crate::object::GroupKind;
-use crate::registry::Sets;
+use crate::object::{GroupKind, ObjectName};
+use crate::registry::{Member, Sets};
 use crate::view::View;
 
 /// Conclusions that wait for the receiver; further ones are merged per workload until it reads.
 const OBSERVED_MAX: usize = 64;
+
+/// What one watch is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Scope {
+    /// All objects of a kind that carry Canopy's label.
+    Ours(GroupKind),
+    /// One object, whoever it belongs to.
+    One(ObjectName),
+}
+
+impl Scope {
+    /// What to watch for an object of a set.
+    pub(crate) fn of(name: &ObjectName, member: &Member) -> Self {
+        match member.strategy {
+            StrategyType::ReadOnly => Self::One(name.clone()),
+            _ => Self::Ours(name.kind.clone()),
+        }
+    }
+}
 
 /// What became of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +88,7 @@ type Events = BoxStream<'static, watcher::Result<Event<DynamicObject>>>;
 struct Observer {
     client: Client,
     applied: watch::Receiver<Sets>,
-    watches: StreamMap<GroupKind, Events>,
+    watches: StreamMap<Scope, Events>,
     view: View,
     /// Workloads to conclude about again.
     unsaid: BTreeSet<Uid>,
@@ -85,9 +105,9 @@ impl Observer {
                     Ok(()) => self.adopt(),
                     Err(_) => return,
                 },
-                Some((kind, event)) = self.watches.next() => match event {
-                    Ok(event) => self.unsaid.extend(self.view.take(&kind, event)),
-                    Err(error) => tracing::debug!(%kind, %error, "watch interrupted; it goes on by itself"),
+                Some((scope, event)) = self.watches.next() => match event {
+                    Ok(event) => self.unsaid.extend(self.view.take(&scope, event)),
+                    Err(error) => tracing::debug!(?scope, %error, "watch interrupted; it goes on by itself"),
                 },
                 Ok(permit) = observed.reserve(), if !self.unsaid.is_empty() => {
                     let Some(uid) = self.unsaid.pop_first() else { continue };
@@ -104,26 +124,32 @@ impl Observer {
     /// Takes over the newest sets: starts and stops watches, and looks again at every set that changed.
     fn adopt(&mut self) {
         let sets = self.applied.borrow_and_update().clone();
-        let mut kinds = BTreeMap::new();
-        for member in sets.values().flat_map(|set| set.members.values()) {
+        let mut scopes = BTreeMap::new();
+        for (name, member) in sets.values().flat_map(|set| &set.members) {
             if let Some(kind) = member.kind.as_ref().filter(|kind| kind.watchable) {
-                kinds.entry(kind.group_kind()).or_insert(kind);
+                scopes.entry(Scope::of(name, member)).or_insert(kind);
             }
         }
         let watched: BTreeSet<_> = self.watches.keys().cloned().collect();
-        for left in watched.iter().filter(|kind| !kinds.contains_key(kind)) {
+        for left in watched.iter().filter(|scope| !scopes.contains_key(scope)) {
             self.watches.remove(left);
         }
-        for (name, kind) in kinds.iter().filter(|(name, _)| !watched.contains(name)) {
-            self.watches.insert(name.clone(), events(&self.client, kind));
+        for (scope, kind) in scopes.iter().filter(|(scope, _)| !watched.contains(scope)) {
+            self.watches.insert(scope.clone(), events(&self.client, kind, scope));
         }
         self.said.retain(|uid, _| sets.contains_key(uid));
-        let kinds = kinds.into_keys().collect();
-        self.unsaid.extend(self.view.adopt(sets, &kinds));
+        let scopes = scopes.into_keys().collect();
+        self.unsaid.extend(self.view.adopt(sets, &scopes));
     }
 }
 
-fn events(client: &Client, kind: &Kind) -> Events {
-    let ours = watcher::Config::default().labels(LABEL_UID);
-    watch_objects(kind.api(client, None), ours).default_backoff().boxed()
+fn events(client: &Client, kind: &Kind, scope: &Scope) -> Events {
+    let (namespace, config) = match scope {
+        Scope::Ours(_) => (None, watcher::Config::default().labels(LABEL_UID)),
+        Scope::One(name) => {
+            let only = watcher::Config::default().fields(&format!("metadata.name={}", name.name));
+            (name.namespace.as_deref(), only)
+        }
+    };
+    watch_objects(kind.api(client, namespace), config).default_backoff().boxed()
 }

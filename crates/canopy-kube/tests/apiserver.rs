@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use canopy_kube::apply::Reason;
-use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed};
+use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed, Reason};
+use canopy_model::upkeep::Upkeep;
 use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
 use canopy_testbed::{ControlPlane, tools};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -105,6 +105,7 @@ fn bundle(uid: u128, revision: &str, manifests: Vec<Value>) -> Bundle {
         revision: revision.into(),
         home: home(),
         placements: vec![Uid(0x91)],
+        upkeep: Upkeep::default(),
         manifests,
     }
 }
@@ -330,6 +331,94 @@ async fn namespaces_and_definitions_come_before_what_needs_them() -> Result<()> 
     bed.cluster.apply(&bundle(0x21, "r1", vec![robot, definition, namespace])).await?;
     delete_completely(&bed.cluster, 0x21).await?;
     assert!(Api::<Namespace>::all(bed.client.clone()).get_opt("order-made").await?.is_none());
+    Ok(())
+}
+
+/// A bundle whose objects are kept as this document says.
+fn kept(uid: u128, revision: &str, manifests: Vec<Value>, upkeep: Value) -> Result<Bundle> {
+    Ok(Bundle { upkeep: serde_json::from_value(upkeep)?, ..bundle(uid, revision, manifests) })
+}
+
+#[tokio::test]
+async fn each_object_is_kept_as_its_workload_asks() -> Result<()> {
+    let Some(bed) = Bed::new("strategies").await? else { return Ok(()) };
+    let create = |name: &str| serde_json::from_value::<ConfigMap>(bed.config_map(name, "theirs"));
+    bed.api::<ConfigMap>().create(&Default::default(), &create("watched")?).await?;
+    let strategy = |name: &str, strategy: Value| json!({"resourceIdentifier": {"kind": "ConfigMap", "name": name}, "updateStrategy": strategy});
+    let upkeep = json!({"manifestConfigs": [
+        strategy("once", json!({"type": "CreateOnly"})),
+        strategy("merged", json!({"type": "Update"})),
+        strategy("watched", json!({"type": "ReadOnly"})),
+        strategy("polite", json!({"serverSideApply": {"force": false}})),
+        strategy("scaled", json!({"serverSideApply": {"ignoreFields": [{"jsonPaths": [".data.speed"]}]}})),
+    ]});
+    let names = ["once", "merged", "watched", "polite", "scaled"];
+    let workload = |revision: &str, value: &str| {
+        kept(0x61, revision, names.map(|name| bed.config_map(name, value)).to_vec(), upkeep.clone())
+    };
+    let mut observed = bed.cluster.watch();
+    bed.cluster.apply(&workload("r1", "1")?).await?;
+    until(&mut observed, |seen| seen.health == Health::Healthy && !seen.drifted).await?;
+    bed.edit::<ConfigMap>("scaled", json!({"data": {"speed": "9"}})).await?;
+    bed.edit::<ConfigMap>("polite", json!({"data": {"speed": "9"}})).await?;
+
+    let error = bed.cluster.apply(&workload("r2", "2")?).await.unwrap_err();
+    let ApplyError::Refused { refusals, .. } = error else { panic!("{error:?}") };
+    let [polite] = &refusals[..] else { panic!("{refusals:?}") };
+    assert!(polite.to_string().contains("conflict with \"by-hand\""), "{polite}");
+    let mut speeds = Vec::new();
+    for name in names {
+        let data = bed.api::<ConfigMap>().get(name).await?.data.context("no data")?;
+        speeds.push((name, data["speed"].clone()));
+    }
+    let wanted = [("once", "1"), ("merged", "2"), ("watched", "theirs"), ("polite", "9"), ("scaled", "9")];
+    assert_eq!(speeds, wanted.map(|(name, speed)| (name, speed.to_owned())));
+
+    let gone = "ConfigMap strategies/watched: was deleted by somebody else";
+    bed.api::<ConfigMap>().delete("watched", &Default::default()).await?;
+    until(&mut observed, |seen| seen.message == gone && seen.health == Health::Missing).await?;
+    bed.api::<ConfigMap>().create(&Default::default(), &create("watched")?).await?;
+    delete_completely(&bed.cluster, 0x61).await?;
+    assert!(bed.api::<ConfigMap>().get_opt("once").await?.is_none());
+    assert!(bed.api::<ConfigMap>().get_opt("watched").await?.is_some(), "it never was ours");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_to_be_orphaned_stays() -> Result<()> {
+    let Some(bed) = Bed::new("orphan").await? else { return Ok(()) };
+    let upkeep = json!({"deleteOption": {"propagationPolicy": "SelectivelyOrphan",
+        "selectivelyOrphans": {"orphaningRules": [{"kind": "ConfigMap", "name": "kept"}]}}});
+    let manifests = vec![bed.config_map("kept", "1"), bed.config_map("taken", "1")];
+    bed.cluster.apply(&kept(0x71, "r1", manifests, upkeep)?).await?;
+    // A new process finds the rule in the record.
+    delete_completely(&Cluster::connect(Some(&bed.plane.kubeconfig()), None).await?, 0x71).await?;
+    assert!(bed.api::<ConfigMap>().get_opt("taken").await?.is_none());
+    let stays = bed.api::<ConfigMap>().get("kept").await?;
+    assert!(!stays.labels().contains_key("canopy.dev/workload-uid"), "and is nobody's");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_field_that_cannot_change_says_so_and_the_object_is_made_anew_when_asked() -> Result<()> {
+    let Some(bed) = Bed::new("immutable").await? else { return Ok(()) };
+    let selecting = |app: &str| {
+        let mut deployment = bed.deployment("web", 0, "web:1");
+        deployment["spec"]["selector"]["matchLabels"]["app"] = json!(app);
+        deployment["spec"]["template"]["metadata"]["labels"]["app"] = json!(app);
+        vec![deployment]
+    };
+    bed.cluster.apply(&bundle(0x81, "r1", selecting("a"))).await?;
+    let before = bed.api::<Deployment>().get("web").await?.uid();
+    let error = bed.cluster.apply(&bundle(0x81, "r2", selecting("b"))).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("immutable") && told.contains("updateStrategy.recreate"), "{told}");
+    assert_eq!(bed.api::<Deployment>().get("web").await?.uid(), before);
+
+    let upkeep = json!({"manifestConfigs": [
+        {"resourceIdentifier": {"kind": "Deployment"}, "updateStrategy": {"recreate": true}}]});
+    bed.cluster.apply(&kept(0x81, "r2", selecting("b"), upkeep)?).await?;
+    assert_ne!(bed.api::<Deployment>().get("web").await?.uid(), before);
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub struct Workload {
 /// One immutable content of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// The digest of the content: a JSON array of manifests.
+    /// The digest of the content: manifests, and how a cluster keeps them.
     pub digest: Digest,
     /// The content's size in bytes.
     pub size: u64,

@@ -6,7 +6,7 @@
 pub mod inbound;
 pub mod outbound;
 
-use canopy_model::{labels, name, path, placement, uid, workload};
+use canopy_model::{labels, name, path, placement, uid, upkeep, workload};
 
 /// The project of objects that name none.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -72,6 +72,12 @@ pub enum Error {
     /// The workload as a whole is refused.
     #[error(transparent)]
     Workload(workload::Error),
+    /// The text of a workload's upkeep is none.
+    #[error("spec.upkeep is no JSON text of deleteOption and manifestConfigs: {0}")]
+    UpkeepJson(String),
+    /// How a workload's objects are to be kept is refused.
+    #[error(transparent)]
+    Upkeep(upkeep::Error),
     /// A workload without content.
     #[error("spec.manifests is empty: give at least one Kubernetes object")]
     NoManifests,

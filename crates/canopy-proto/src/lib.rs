@@ -5,12 +5,14 @@
 //!
 //! - [`document`]: the YAML and JSON that users write and read, as admin objects;
 //! - [`selector`]: label selectors as text;
+//! - [`revision`]: what a workload's revision consists of;
 //! - [`convert`]: admin objects as values of the model, checked on the way in;
 //! - [`wire`]: frames and rows of the link as values of the core;
 //! - [`store_codec`]: durable values as a store keeps them.
 
 pub mod convert;
 pub mod document;
+pub mod revision;
 pub mod selector;
 pub mod store_codec;
 pub mod wire;

@@ -15,7 +15,10 @@ use canopy_core::effect::{Apply, ClusterOrder};
 use canopy_core::input::{ClusterEvent, Found};
 use canopy_model::{Boot, Claims, Cursor, Digest, Health, Home, Incarnation, ObjectName, Uid};
 use canopy_node::clock;
+use canopy_proto::convert::one_line;
+use canopy_proto::revision::Content;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
@@ -246,7 +249,7 @@ impl Cluster for Embedded {
     }
 }
 
-/// The objects of a JSON array of manifests as `Kind/name`.
+/// The objects of a content as `Kind/name`.
 fn objects(content: &[u8]) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
     struct Manifest {
@@ -257,10 +260,13 @@ fn objects(content: &[u8]) -> Result<Vec<String>, String> {
     struct Metadata {
         name: String,
     }
-    let manifests: Vec<Manifest> = serde_json::from_slice(content)
-        .map_err(|error| format!("the content is no JSON array of manifests: {error}"))?;
-    let name = |manifest: Manifest| format!("{}/{}", manifest.kind, manifest.metadata.name);
-    Ok(manifests.into_iter().map(name).collect())
+    let content = Content::read(content).map_err(|error| one_line(&error))?;
+    let name = |manifest: Value| {
+        let manifest: Manifest =
+            serde_json::from_value(manifest).map_err(|error| format!("a manifest is no object: {error}"))?;
+        Ok(format!("{}/{}", manifest.kind, manifest.metadata.name))
+    };
+    content.manifests.into_iter().map(name).collect()
 }
 
 impl Inner {
@@ -310,7 +316,7 @@ mod tests {
 
     use super::*;
 
-    const MANIFESTS: &[u8] = br#"[{"kind": "ConfigMap", "metadata": {"name": "rules"}}]"#;
+    const MANIFESTS: &[u8] = br#"{"manifests":[{"kind": "ConfigMap", "metadata": {"name": "rules"}}]}"#;
 
     fn order() -> Apply {
         let born = Cursor { incarnation: Incarnation(1), boot: Boot(2), version: 3 };
@@ -353,7 +359,13 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("embedded-cluster.json");
         let cluster = Embedded::open(&file, false).unwrap();
-        assert!(cluster.apply(&order(), b"[{}]").await.unwrap_err().contains("missing field `kind`"));
+        assert!(
+            cluster
+                .apply(&order(), br#"{"manifests":[{}]}"#)
+                .await
+                .unwrap_err()
+                .contains("missing field `kind`")
+        );
         assert_eq!(contents(&file), Contents::default());
     }
 

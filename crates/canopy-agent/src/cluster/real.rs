@@ -7,6 +7,7 @@ use canopy_core::input::{ClusterEvent, Found};
 use canopy_kube::{ApplyError, Bundle, ConnectError, Held, Observed};
 use canopy_model::{Claims, Health, Name, ObjectName, Uid};
 use canopy_proto::convert::one_line;
+use canopy_proto::revision::Content;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -35,8 +36,7 @@ impl Real {
 
 impl Cluster for Real {
     async fn apply(&self, order: &Apply, content: &[u8]) -> Result<(), String> {
-        let manifests = serde_json::from_slice(content)
-            .map_err(|error| format!("the content is no JSON array of manifests: {error}"))?;
+        let Content { manifests, upkeep } = Content::read(content).map_err(|error| one_line(&error))?;
         let Apply { uid, name, home, placements, revision, .. } = order;
         let bundle = Bundle {
             uid: *uid,
@@ -45,6 +45,7 @@ impl Cluster for Real {
             revision: revision.digest.to_string(),
             home: home.clone(),
             placements: placements.clone(),
+            upkeep,
             manifests,
         };
         self.0.apply(&bundle).await.map_err(|error: ApplyError| one_line(&error))

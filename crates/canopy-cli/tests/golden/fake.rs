@@ -323,6 +323,7 @@ fn workload(name: &str, project: &str, reason: &str, deleted: Option<u64>) -> Ob
     let spec = v1::WorkloadSpec {
         placements: vec!["cnc-lines".into()],
         manifests: manifests.map(String::from).into(),
+        ..Default::default()
     };
     let metadata = v1::Metadata {
         project: project.into(),

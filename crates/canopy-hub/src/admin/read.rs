@@ -4,8 +4,9 @@ use canopy_core::Hub;
 use canopy_model::{Digest, Kind, Name, Object};
 use canopy_node::clock;
 use canopy_proto::admin::v1::{self, object, status};
-use canopy_proto::convert::{inbound, outbound};
+use canopy_proto::convert::{inbound, one_line, outbound};
 use tokio::task::block_in_place;
+use tracing::warn;
 
 use super::api::{Api, missing};
 use super::error::Error;
@@ -35,7 +36,7 @@ impl Api {
             && let Ok(digest) = status.revision.parse::<Digest>()
         {
             let content = block_in_place(|| self.content.blobs().get(&digest)).map_err(Error::Content)?;
-            spec.manifests = outbound::manifests(&content.unwrap_or_default()).unwrap_or_default();
+            content.iter().for_each(|content| add(spec, content));
         }
         Ok(())
     }
@@ -62,7 +63,14 @@ pub(super) fn full(hub: &Hub, found: &Object) -> v1::Object {
     let mut shown = show::object(hub, found);
     let content = found.workload().and_then(|workload| workload.revision.inline.as_ref());
     if let (Some(object::Spec::Workload(spec)), Some(content)) = (&mut shown.spec, content) {
-        spec.manifests = outbound::manifests(content).unwrap_or_default();
+        add(spec, content);
     }
     shown
+}
+
+/// Adds a content to a specification. One that is broken is shown without.
+fn add(spec: &mut v1::WorkloadSpec, content: &[u8]) {
+    if let Err(error) = outbound::fill(spec, content) {
+        warn!(error = one_line(&error), "a workload is shown without its manifests");
+    }
 }

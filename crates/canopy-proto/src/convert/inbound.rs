@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use canopy_model::labels::{self, Operator};
 use canopy_model::{
     Digest, Kind, Labels, Name, ObjectName, Path, Placement, Requirement, ResourceVersion, Revision,
-    Selector, Uid, Workload,
+    Selector, Uid, Upkeep, Workload,
 };
 use serde_json::Value;
 
 use super::{DEFAULT_PROJECT, Error};
 use crate::admin::v1::{self, object::Spec};
+use crate::revision::Content;
 
 /// Checks all of an object that its author writes.
 pub fn check(object: &v1::Object) -> Result<(), Error> {
@@ -136,21 +137,22 @@ fn requirement(field: &str, given: &v1::Requirement) -> Result<Requirement, Erro
     Ok(Requirement { key: given.key.clone(), operator })
 }
 
-/// The workload, validated. `revision` names the content it is given: a JSON array of manifests,
-/// keys sorted, so that the same manifests always are the same bytes.
+/// The workload, validated. `revision` names the bytes of the [`Content`] that it is given.
 pub fn workload(
     spec: &v1::WorkloadSpec,
     revision: impl FnOnce(&[u8]) -> Revision,
 ) -> Result<Workload, Error> {
     let placements = spec.placements.iter().enumerate();
     let placements = placements.map(|(at, text)| name(format!("spec.placements[{at}].name"), text));
-    let workload =
-        Workload { placements: placements.collect::<Result<_, _>>()?, revision: revision(&content(spec)?) };
+    let workload = Workload {
+        placements: placements.collect::<Result<_, _>>()?,
+        revision: revision(&content(spec)?.to_bytes()),
+    };
     workload.validate().map_err(Error::Workload)?;
     Ok(workload)
 }
 
-fn content(spec: &v1::WorkloadSpec) -> Result<Vec<u8>, Error> {
+fn content(spec: &v1::WorkloadSpec) -> Result<Content, Error> {
     if spec.manifests.is_empty() {
         return Err(Error::NoManifests);
     }
@@ -158,7 +160,12 @@ fn content(spec: &v1::WorkloadSpec) -> Result<Vec<u8>, Error> {
     let manifests = manifests
         .map(|(at, text)| manifest(text).map_err(|problem| Error::Manifest { at, problem }))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Value::Array(manifests).to_string().into_bytes())
+    let upkeep: Upkeep = match spec.upkeep.as_str() {
+        "" => Upkeep::default(),
+        text => serde_json::from_str(text).map_err(|error| Error::UpkeepJson(error.to_string()))?,
+    };
+    upkeep.validate().map_err(Error::Upkeep)?;
+    Ok(Content { manifests, upkeep })
 }
 
 fn manifest(text: &str) -> Result<Value, &'static str> {

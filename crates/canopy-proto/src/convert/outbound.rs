@@ -3,11 +3,12 @@
 use canopy_model::labels::Operator;
 use canopy_model::{
     Condition, Counts, Fleet, Health, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
-    Selector, Spec, Sync, Wall, Work, Workload,
+    Selector, Spec, Sync, Upkeep, Wall, Work, Workload,
 };
 use serde_json::Value;
 
 use crate::admin::v1;
+use crate::revision::{Content, NoContent};
 
 /// The object without its status and, for a workload, without its manifests.
 pub fn object(object: &Object) -> v1::Object {
@@ -84,16 +85,23 @@ fn workload(workload: &Workload) -> v1::WorkloadSpec {
     v1::WorkloadSpec {
         placements: workload.placements.iter().map(ToString::to_string).collect(),
         manifests: Vec::new(),
+        upkeep: String::new(),
     }
 }
 
-/// The manifests of a workload's content.
+/// Adds what a workload's content says to its specification.
 ///
 /// # Errors
-/// The content is no JSON array.
-pub fn manifests(content: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    let manifests: Vec<Value> = serde_json::from_slice(content)?;
-    Ok(manifests.iter().map(Value::to_string).collect())
+/// The bytes are no content.
+pub fn fill(spec: &mut v1::WorkloadSpec, content: &[u8]) -> Result<(), NoContent> {
+    let Content { manifests, upkeep } = Content::read(content)?;
+    spec.manifests = manifests.iter().map(Value::to_string).collect();
+    spec.upkeep = if upkeep == Upkeep::default() {
+        String::new()
+    } else {
+        serde_json::to_string(&upkeep).expect("texts can be written as JSON")
+    };
+    Ok(())
 }
 
 /// One workload on one cluster.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use canopy_model::Upkeep;
+use canopy_model::upkeep::{DeleteOption, ManifestConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +69,12 @@ pub struct Workload {
     /// A cluster that any of them selects runs it once.
     #[serde(default)]
     pub placements: Vec<PlacementRef>,
+    /// What becomes of its objects when it leaves a cluster.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delete_option: DeleteOption,
+    /// Exceptions from how its objects are kept; the first that matches an object counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifest_configs: Vec<ManifestConfig>,
     /// Kubernetes objects; left out where only an overview was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Value>,
@@ -131,9 +139,16 @@ impl From<v1::LabelSelector> for LabelSelector {
 
 impl From<Workload> for v1::WorkloadSpec {
     fn from(workload: Workload) -> Self {
+        let Workload { placements, delete_option, manifest_configs, manifests } = workload;
+        let upkeep = Upkeep { delete_option, manifest_configs };
         Self {
-            placements: workload.placements.into_iter().map(|placement| placement.name).collect(),
-            manifests: workload.manifests.iter().map(Value::to_string).collect(),
+            placements: placements.into_iter().map(|placement| placement.name).collect(),
+            manifests: manifests.iter().map(Value::to_string).collect(),
+            upkeep: if is_default(&upkeep) {
+                String::new()
+            } else {
+                serde_json::to_string(&upkeep).expect("texts can be written as JSON")
+            },
         }
     }
 }
@@ -141,10 +156,18 @@ impl From<Workload> for v1::WorkloadSpec {
 impl From<v1::WorkloadSpec> for Workload {
     /// A manifest that is no JSON, which no hub sends, is shown as a text.
     fn from(spec: v1::WorkloadSpec) -> Self {
+        let Upkeep { delete_option, manifest_configs } =
+            serde_json::from_str(&spec.upkeep).unwrap_or_default();
         let manifest = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self {
             placements: spec.placements.into_iter().map(|name| PlacementRef { name }).collect(),
+            delete_option,
+            manifest_configs,
             manifests: spec.manifests.into_iter().map(manifest).collect(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

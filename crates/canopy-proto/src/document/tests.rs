@@ -106,6 +106,7 @@ fn workload() -> impl Strategy<Value = Workload> {
     (btree_map(NAME, Just(()), 0..4), vec(manifest, 1..3)).prop_map(|(placements, manifests)| Workload {
         placements: placements.into_keys().map(|name| PlacementRef { name }).collect(),
         manifests,
+        ..Workload::default()
     })
 }
 
