@@ -8,9 +8,11 @@
 //! - [`row`], [`link`]: the tables between a parent and a child, and the protocol that keeps them;
 //! - [`command`]: what administrators ask of a hub;
 //! - [`hub`]: the machine of every tier; [`agent`]: the machine of a leaf;
-//! - [`cluster`]: the embedded cluster, for demonstrations and simulations.
+//! - [`cluster`]: the embedded cluster, for demonstrations and simulations;
+//! - [`check`]: the promises, judged from the states of a whole tree.
 
 pub mod agent;
+pub mod check;
 pub mod cluster;
 pub mod command;
 pub mod durable;

@@ -126,7 +126,8 @@ pub struct Offer {
     pub held: u32,
     /// How many more could be selected, at most the placement's number.
     pub spare: u32,
-    /// This hub lost its memory and there may be clusters below of which it does not know.
+    /// There may be clusters below of which this hub does not know: it lost its memory, or the hubs
+    /// below it have not told yet what runs there since before the placement had a number.
     pub unsure: bool,
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use canopy_core::check::{self, Replaced};
 use canopy_core::cluster::Cluster;
 use canopy_core::command::Outcome;
 use canopy_core::durable::{Change, Slot, Value};
@@ -44,6 +45,13 @@ pub(crate) struct Node {
     /// Counts its starts, so that answers to a former process are not heard.
     pub life: u64,
     pub wake: Option<Uptime>,
+}
+
+impl Node {
+    fn view(&self) -> check::Node<'_> {
+        let cluster = (self.identity.role == Role::Agent).then_some(&self.cluster);
+        check::Node { path: self.path.clone(), role: self.identity.role, slots: &self.disk, cluster }
+    }
 }
 
 pub(crate) enum Running {
@@ -307,6 +315,7 @@ impl World {
         }
         let disk = &mut self.nodes[node].disk;
         let mut verdicts = Vec::new();
+        let mut replaced = Replaced::new();
         let committed = step.commit(|changes| -> Result<(), std::convert::Infallible> {
             for change in changes {
                 if let Change::Put(Slot::Received(EdgeId::Parent, _, key), _) = change
@@ -314,10 +323,11 @@ impl World {
                 {
                     verdicts.push(key.uid);
                 }
-                match change.clone() {
-                    Change::Put(slot, value) => disk.insert(slot, value),
-                    Change::Delete(slot) => disk.remove(&slot),
+                let (slot, before) = match change.clone() {
+                    Change::Put(slot, value) => (slot.clone(), disk.insert(slot, value)),
+                    Change::Delete(slot) => (slot.clone(), disk.remove(&slot)),
                 };
+                replaced.entry(slot).or_insert(before);
             }
             Ok(())
         });
@@ -326,6 +336,7 @@ impl World {
             self.witness_verdict(uid);
         }
         self.check_promises()?;
+        self.check_commit(node, &replaced)?;
         if crash == 2 {
             self.occurrences.note("crash after the commit, before the effects");
             self.crash(node);
@@ -407,6 +418,21 @@ impl World {
             let delay = self.rng.u64(500..40_000);
             self.schedule(delay, Event::Start { node });
         }
+    }
+
+    /// The nodes that have not left, as their disks have them.
+    pub(crate) fn tree(&self) -> check::Tree<'_> {
+        check::Tree::new(self.nodes.iter().filter(|node| !node.left).map(Node::view))
+    }
+
+    /// What a commit may have broken: the node itself, and what it keeps together with its neighbours.
+    fn check_commit(&self, node: usize, replaced: &Replaced) -> Result<(), Broken> {
+        let tree = self.tree();
+        let Some(view) = tree.at(&self.nodes[node].path) else { return Ok(()) };
+        let mut broken = check::commit(view, replaced);
+        broken.extend(check::around(&tree, view));
+        broken.extend(tree.children(view).flat_map(|child| check::around(&tree, child)));
+        broken.first().map_or(Ok(()), |violation| Err(violation.to_string()))
     }
 
     pub(crate) fn note(&mut self, line: String) {

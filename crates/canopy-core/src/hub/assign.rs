@@ -43,6 +43,7 @@ impl Hub {
         if changed || rewritten && next.as_ref().is_some_and(|assigned| assigned.run) {
             let live = next.is_some();
             self.set_assigned(uid, name, next, step);
+            self.count_work(uid, name, step);
             if live || before.is_some() {
                 self.touch_child_row(name, Key::new(RowKind::Assignment, uid), live, step);
             }

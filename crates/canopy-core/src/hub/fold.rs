@@ -184,7 +184,7 @@ impl Hub {
             self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Grant, uid)));
         let stamp = row.map(|row| canopy_model::Stamp { incarnation: row.learned, version: row.version });
         let grant = self.quota(uid).unwrap_or(0);
-        let unsure = self.history.recovering || !self.is_ready();
+        let unsure = self.history.recovering || !self.is_ready() || !self.holdings_known(uid);
         let held = if unsure { self.held(uid).max(grant) } else { self.held(uid) };
         Some(Offer { stamp, generation, grant, held, spare: self.spare(uid, most), unsure })
     }

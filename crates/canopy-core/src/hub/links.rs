@@ -76,18 +76,17 @@ impl Hub {
         }
         self.return_edge(edge);
         if let EdgeId::Child(name) = &id {
-            self.drop_stranger(name);
+            self.drop_stranger(name, step);
         }
     }
 
     /// A child without a record and without a connection is nothing to remember.
-    fn drop_stranger(&mut self, name: &canopy_model::Name) {
+    fn drop_stranger(&mut self, name: &canopy_model::Name, step: &mut Step) {
         let stranger = |child: &super::state::Child| child.record.is_none() && !child.edge.is_connected();
-        if self.children.get(name).is_some_and(stranger) {
-            let mut leftovers = Step::default();
-            if let Some(mut child) = self.children.remove(name) {
-                child.edge.inbox.clear(&child.edge.id, &mut leftovers);
-            }
+        if self.children.get(name).is_some_and(stranger)
+            && let Some(mut child) = self.children.remove(name)
+        {
+            child.edge.inbox.clear(&child.edge.id, step);
         }
     }
 

@@ -85,6 +85,7 @@ impl Hub {
 
     fn decide(&mut self, touched: &mut Touched, changed: &BTreeSet<Uid>, step: &mut Step) {
         self.expand(touched);
+        self.count_what_runs(&touched.objects, step);
         let mut placements = touched.placements.clone();
         let mut pairs = touched.pairs.clone();
         for _ in 0..ROUNDS_MAX {

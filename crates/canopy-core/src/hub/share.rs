@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use canopy_model::{Name, Role, Stamp, Uid};
 
 use super::state::Hub;
-use crate::durable::{Change, Share, Slot, Value};
+use crate::durable::{Assigned, Change, Share, Slot, Value};
 use crate::row::{Body, Key, Offer, RowKind};
 use crate::seam::Step;
 
@@ -43,7 +43,6 @@ impl Hub {
             self.drop_shares(placement, &mut changed, step);
             return changed;
         }
-        self.count_what_runs(placement, step);
         self.count_what_is_offered(placement, step);
         self.release(placement, &mut changed, step);
         if let Some(quota) = self.quota(placement) {
@@ -53,20 +52,28 @@ impl Hub {
         changed
     }
 
-    /// Work that runs for a placement counts as selected, also when the number is new.
-    fn count_what_runs(&mut self, placement: Uid, step: &mut Step) {
-        let mut uncounted = Vec::new();
-        for workload in self.index.users(placement) {
-            let clusters = self.assigned.range((workload, first_name())..);
-            for ((_, name), (assigned, _)) in clusters.take_while(|((uid, _), _)| *uid == workload) {
-                let counted = self.shares.contains_key(&(placement, name.clone()));
-                if assigned.placements.contains(&placement) && !counted {
-                    uncounted.push((name.clone(), Share { grant: u32::from(assigned.run), ceiling: 1 }));
-                }
-            }
+    /// Work that runs for placements that changed counts as selected, also when the number is new.
+    pub(super) fn count_what_runs(&mut self, changed: &BTreeSet<Uid>, step: &mut Step) {
+        let numbered: BTreeSet<Uid> = changed.intersection(self.index.numbered()).copied().collect();
+        if numbered.is_empty() {
+            return;
         }
-        for (name, share) in uncounted {
-            self.set_share(placement, &name, share, step);
+        let concerned = |assigned: &Assigned| assigned.placements.iter().any(|uid| numbered.contains(uid));
+        let pairs = self.assigned.iter().filter(|(_, (assigned, _))| concerned(assigned));
+        for (workload, name) in pairs.map(|(pair, _)| pair.clone()).collect::<Vec<_>>() {
+            self.count_work(workload, &name, step);
+        }
+    }
+
+    /// What a cluster runs, or is removing, is counted for every placement with a number for which
+    /// it does.
+    pub(super) fn count_work(&mut self, workload: Uid, name: &Name, step: &mut Step) {
+        let Some((assigned, _)) = self.assigned.get(&(workload, name.clone())) else { return };
+        let share = Share { grant: u32::from(assigned.run), ceiling: 1 };
+        let numbered = assigned.placements.iter().filter(|uid| self.index.numbered().contains(uid));
+        let uncounted = numbered.filter(|uid| !self.shares.contains_key(&(**uid, name.clone())));
+        for placement in uncounted.copied().collect::<Vec<_>>() {
+            self.set_share(placement, name, share, step);
         }
     }
 
@@ -177,11 +184,12 @@ impl Hub {
 
     /// Whether it is known what every hub below holds. A placement that got its number after it was
     /// made may run anywhere until each has told.
-    fn holdings_known(&self, placement: Uid) -> bool {
+    pub(super) fn holdings_known(&self, placement: Uid) -> bool {
         let since = self.numbered_since(placement);
         let told = |name: &Name| {
-            self.shares.contains_key(&(placement, name.clone()))
-                || self.offer_of(placement, name).is_some_and(|offer| offer.generation >= since)
+            let counted = self.shares.contains_key(&(placement, name.clone()));
+            let offer = self.current_offer(placement, name);
+            offer.map_or(counted, |offer| !offer.unsure && (counted || offer.generation >= since))
         };
         since <= 1 || self.names(Role::Hub).iter().all(told)
     }
@@ -251,7 +259,7 @@ impl Hub {
             let next = match self.shares.get(&(placement, name.clone())) {
                 None if offer.generation < since => continue,
                 None => Share { grant: offer.held, ceiling: offer.held },
-                Some(share) if offer.unsure => *share,
+                Some(share) if offer.unsure => Share { ceiling: share.ceiling.max(offer.held), ..*share },
                 Some(share) => Share { ceiling: share.grant.max(offer.held), ..*share },
             };
             self.set_share(placement, &name, next, step);
@@ -263,7 +271,7 @@ impl Hub {
         self.assigned_to(name).any(|assigned| assigned.placements.contains(&placement))
     }
 
-    fn assigned_to<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a crate::durable::Assigned> {
+    fn assigned_to<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Assigned> {
         let child = self.children.get(name);
         let rows = child.into_iter().flat_map(|child| child.edge.outbox.live());
         let workloads = rows.filter(|key| key.kind == RowKind::Assignment).map(|key| key.uid);

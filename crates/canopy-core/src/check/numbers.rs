@@ -1,0 +1,138 @@
+//! What a child may hold of a placement with a number, and what its parent counts for it.
+//!
+//! No grant makes the sum of what children may hold exceed the number: that holds in the whole tree
+//! because each hub counts at least what each child may hold, and grows only what is free by that
+//! count (see [`super::changes`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canopy_model::{Name, Role, Uid};
+
+use super::Violation;
+use super::view::Node;
+use crate::link::EdgeId;
+use crate::row::{Assignment, Body, Key, Offer, RowKind};
+
+/// The promises that a parent and a child keep together about numbers.
+pub fn between(parent: &Node<'_>, child: &Node<'_>) -> Vec<Violation> {
+    let Some(name) = child.path.name() else { return Vec::new() };
+    let broken =
+        counts_what_may_be_held(parent, child, &name).into_iter().chain(keeps_book(parent, child, &name));
+    broken.map(|what| Violation { at: parent.path.clone(), what }).collect()
+}
+
+/// Whether both remember the same history, in both directions.
+fn remember_each_other(parent: &Node<'_>, child: &Node<'_>, name: &Name) -> bool {
+    let (down, up) = (EdgeId::Child(name.clone()), EdgeId::Parent);
+    parent.position_of(&down, child, &up).is_some() && child.position_of(&up, parent, &down).is_some()
+}
+
+/// What a hub counts for a child is at least what that child may hold, by every grant that it may
+/// still follow.
+fn counts_what_may_be_held(parent: &Node<'_>, child: &Node<'_>, name: &Name) -> Vec<String> {
+    if !remember_each_other(parent, child, name) || parent.is_recovering() || child.is_recovering() {
+        return Vec::new();
+    }
+    let mut broken = Vec::new();
+    for placement in numbered(parent) {
+        let held = may_hold(parent, child, name, placement);
+        let counted = parent.share(placement, name).ceiling;
+        if held > counted && is_counted(parent, child, name, placement) {
+            eprintln!(
+                "DBG share {:?} offer {:?} since {:?} child: quota {:?} rows {:?} assigned {:?} object {:?}",
+                parent.share(placement, name),
+                parent.offer(placement, name),
+                parent.object(placement).and_then(|o| o.placement()).map(|p| p.numbered_since),
+                child.quota(placement),
+                child.rows(&EdgeId::Parent).collect::<Vec<_>>(),
+                parent.assignments().filter(|(n, _, _)| *n == name).collect::<Vec<_>>(),
+                child.object(placement)
+            );
+            broken
+                .push(format!("counts {counted} of placement {placement} for {name}, which may hold {held}"));
+        }
+    }
+    broken
+}
+
+/// The placements with a number that apply at a hub and that nobody doubts.
+fn numbered(hub: &Node<'_>) -> BTreeSet<Uid> {
+    let inherited = hub.rows(&EdgeId::Parent).filter_map(|(_, row)| match &row.payload.body {
+        Body::Object(object) => Some(object),
+        _ => None,
+    });
+    let objects = hub.own_objects().chain(inherited);
+    let numbered = objects.filter(|it| it.placement().is_some_and(|spec| spec.number_of_clusters.is_some()));
+    numbered.map(|object| object.metadata.uid).filter(|uid| !hub.is_in_doubt(*uid)).collect()
+}
+
+/// Whether the parent must know by now what the child holds: a placement that got its number late may
+/// run anywhere until each has told.
+fn is_counted(parent: &Node<'_>, child: &Node<'_>, name: &Name, placement: Uid) -> bool {
+    let since = |hub: &Node<'_>| {
+        hub.object(placement).and_then(|object| object.placement()).map_or(0, |spec| spec.numbered_since)
+    };
+    match child.role {
+        Role::Agent => true,
+        Role::Hub => {
+            let grant = parent.sent_row(&EdgeId::Child(name.clone()), Key::new(RowKind::Grant, placement));
+            let grant = grant.filter(|row| row.live).map(|row| row.version);
+            let answers = |offer: &Offer| offer.stamp.map(|stamp| stamp.version) == grant;
+            since(parent) <= 1
+                || since(child) == since(parent)
+                    && parent
+                        .offer(placement, name)
+                        .is_some_and(|it| it.generation >= since(parent) && !it.unsure && answers(it))
+        }
+    }
+}
+
+/// How many clusters below a child may run work for a placement, by what the child was told.
+fn may_hold(parent: &Node<'_>, child: &Node<'_>, name: &Name, placement: Uid) -> u32 {
+    match child.role {
+        Role::Agent => u32::from(may_run(parent, child, name, placement)),
+        Role::Hub => child.quota(placement).unwrap_or(0).max(child.ceilings(placement)),
+    }
+}
+
+/// Whether a cluster runs work for a placement, or may start it by what it was told. Work that its hub
+/// has since given to another placement counts there.
+fn may_run(hub: &Node<'_>, agent: &Node<'_>, name: &Name, placement: Uid) -> bool {
+    let given_away =
+        |uid: Uid| hub.assigned(name, uid).is_some_and(|assigned| !assigned.placements.contains(&placement));
+    let works = works(agent).into_iter();
+    works.filter(|(_, placements)| placements.contains(&placement)).any(|(uid, _)| !given_away(uid))
+}
+
+/// What a cluster runs or may start, and for which placements: as its agent was told last, or else
+/// reports, or else as the cluster says.
+fn works<'a>(agent: &Node<'a>) -> BTreeMap<Uid, &'a [Uid]> {
+    let sets = agent.cluster.into_iter().flat_map(|cluster| cluster.sets());
+    let mut works: BTreeMap<Uid, &[Uid]> =
+        sets.map(|(uid, set)| (uid, set.found.placements.as_slice())).collect();
+    works.extend(agent.held().map(|(uid, work)| (uid, work.placements.as_slice())));
+    works.extend(told_to_run(agent));
+    works
+}
+
+fn told_to_run<'a>(agent: &Node<'a>) -> impl Iterator<Item = (Uid, &'a [Uid])> {
+    agent.rows(&EdgeId::Parent).filter_map(|(key, row)| match &row.payload.body {
+        Body::Assignment(Assignment::Run(run)) => Some((key.uid, run.placements.as_slice())),
+        _ => None,
+    })
+}
+
+/// Gone is believed only for the very assignment that it answers: what a cluster was told to run
+/// stands in its hub's book until the cluster has confirmed that it is gone.
+fn keeps_book(hub: &Node<'_>, agent: &Node<'_>, name: &Name) -> Vec<String> {
+    if agent.role == Role::Hub || !remember_each_other(hub, agent, name) {
+        return Vec::new();
+    }
+    let incarnation = hub.history().map(|history| history.incarnation);
+    let told = told_to_run(agent).filter(|(uid, _)| {
+        let row = agent.row(&EdgeId::Parent, RowKind::Assignment, *uid);
+        row.is_some_and(|row| Some(row.learned) == incarnation && !row.orphaned)
+    });
+    let forgotten = told.filter(|(uid, _)| hub.assigned(name, *uid).is_none());
+    forgotten.map(|(uid, _)| format!("has forgotten {uid} at {name}, which may run it")).collect()
+}
