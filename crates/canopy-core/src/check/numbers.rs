@@ -38,16 +38,6 @@ fn counts_what_may_be_held(parent: &Node<'_>, child: &Node<'_>, name: &Name) -> 
         let held = may_hold(parent, child, name, placement);
         let counted = parent.share(placement, name).ceiling;
         if held > counted && is_counted(parent, child, name, placement) {
-            eprintln!(
-                "DBG share {:?} offer {:?} since {:?} child: quota {:?} rows {:?} assigned {:?} object {:?}",
-                parent.share(placement, name),
-                parent.offer(placement, name),
-                parent.object(placement).and_then(|o| o.placement()).map(|p| p.numbered_since),
-                child.quota(placement),
-                child.rows(&EdgeId::Parent).collect::<Vec<_>>(),
-                parent.assignments().filter(|(n, _, _)| *n == name).collect::<Vec<_>>(),
-                child.object(placement)
-            );
             broken
                 .push(format!("counts {counted} of placement {placement} for {name}, which may hold {held}"));
         }
@@ -105,12 +95,14 @@ fn may_run(hub: &Node<'_>, agent: &Node<'_>, name: &Name, placement: Uid) -> boo
 }
 
 /// What a cluster runs or may start, and for which placements: as its agent was told last, or else
-/// reports, or else as the cluster says.
+/// reports, or else as the cluster says. What is only reported may have been deleted since.
 fn works<'a>(agent: &Node<'a>) -> BTreeMap<Uid, &'a [Uid]> {
     let sets = agent.cluster.into_iter().flat_map(|cluster| cluster.sets());
     let mut works: BTreeMap<Uid, &[Uid]> =
         sets.map(|(uid, set)| (uid, set.found.placements.as_slice())).collect();
-    works.extend(agent.held().map(|(uid, work)| (uid, work.placements.as_slice())));
+    for (uid, work) in agent.held() {
+        works.entry(uid).and_modify(|placements| *placements = &work.placements);
+    }
     works.extend(told_to_run(agent));
     works
 }

@@ -48,7 +48,7 @@ impl Hub {
         step: &mut Step,
     ) {
         if let EdgeId::Child(name) = &id {
-            self.child_mut(name);
+            self.meet_child(name, step);
         }
         let Some(mut edge) = self.take_edge(&id) else { return };
         let record = match (&id, edge.inbox.rows().find(|(key, _)| key.kind == RowKind::Record)) {
@@ -87,6 +87,7 @@ impl Hub {
             && let Some(mut child) = self.children.remove(name)
         {
             child.edge.inbox.clear(&child.edge.id, step);
+            child.edge.outbox.clear(&child.edge.id, step);
         }
     }
 
@@ -356,6 +357,7 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) {
+        self.meet_child(name, step);
         let first = self.child_mut(name).record.is_none();
         step.put(Change::Put(Slot::Child(name.clone()), Value::Child(record.clone())));
         let uid = record.uid;

@@ -176,6 +176,17 @@ impl Hub {
         self.children.entry(name.clone()).or_insert_with(fresh)
     }
 
+    /// A child that was never here, or was released since: it begins with a snapshot, whatever it
+    /// remembers.
+    pub(super) fn meet_child(&mut self, name: &Name, step: &mut Step) {
+        if self.children.contains_key(name) {
+            return;
+        }
+        let version = self.history.version + 1;
+        let edge = &mut self.child_mut(name).edge;
+        edge.outbox.begin(&edge.id, version, step);
+    }
+
     fn edge_mut(&mut self, id: &EdgeId) -> &mut Edge {
         match id {
             EdgeId::Parent => self.parent.as_mut().expect("only a hub below another stores rows of a parent"),

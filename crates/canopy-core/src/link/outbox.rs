@@ -104,6 +104,12 @@ impl Outbox {
         step.put(Change::Put(Slot::Floor(edge.clone()), Value::Floor(self.floor)));
     }
 
+    /// Begins a table for a new neighbour: what it may remember from before `version` is void.
+    pub(crate) fn begin(&mut self, edge: &EdgeId, version: u64, step: &mut Step) {
+        self.floor = version;
+        step.put(Change::Put(Slot::Floor(edge.clone()), Value::Floor(version)));
+    }
+
     /// Forgets everything, when the neighbour leaves.
     pub(crate) fn clear(&mut self, edge: &EdgeId, step: &mut Step) {
         for key in std::mem::take(&mut self.rows).into_keys() {
