@@ -1,13 +1,16 @@
 //! Breaks the core's guards one at a time, on a copy, and sees that the simulator notices.
 //!
 //! Each patch in `simulator/guards` takes one guard away. A patch that no longer applies, or that the
-//! simulator does not notice within [`SEEDS`] seeds, fails the chore.
+//! simulator does not notice within [`SEEDS`] seeds, fails the chore. Build products stay in
+//! `guards-target` in the cache folder (see [`tools`]), so that a fresh clone builds little.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::tools;
 
 /// Within how many seeds a broken guard must be noticed.
 const SEEDS: &str = "100";
@@ -49,7 +52,7 @@ fn is_noticed(patch: &Path) -> Result<bool> {
         apply.args(["apply", "--whitespace=nowarn"]).arg(patch).current_dir(&copy),
         "the patch no longer applies",
     )?;
-    let target = std::env::temp_dir().join("canopy-guards-target");
+    let target = tools::cache()?.join("guards-target");
     let mut build = Command::new("cargo");
     build.args(["build", "--quiet", "--release", "--bin", "canopy-sim"]).current_dir(&copy);
     succeed(

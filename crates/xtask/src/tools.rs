@@ -92,7 +92,8 @@ fn key(module: &Path) -> Result<String> {
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-fn cache() -> Result<PathBuf> {
+/// The folder for build products that outlive a checkout.
+pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("CANOPY_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("canopy")))

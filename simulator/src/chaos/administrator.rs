@@ -53,7 +53,8 @@ impl World {
             0..=4 => self.write_workload(),
             5..=7 => self.write_placement(),
             8..=9 => self.delete_something(),
-            10..=15 => self.move_label(),
+            10..=14 => self.move_label(),
+            15 => self.waver(),
             16 => self.edit_cluster(),
             17 => {
                 let agents = self.present(Role::Agent);
@@ -138,14 +139,40 @@ impl World {
     fn move_label(&mut self) -> Result<(), Broken> {
         let agents = self.present(Role::Agent);
         let agent = agents[self.rng.usize(..agents.len())];
-        let line = self.pick_line().to_owned();
+        let line = self.pick_line();
+        self.label(agent, line)
+    }
+
+    fn label(&mut self, agent: usize, line: &str) -> Result<(), Broken> {
         let hub = self.nodes[agent].parent.expect("an agent has a hub");
         let name = self.nodes[agent].path.name().expect("an agent has a name");
-        let changes = BTreeMap::from([("line".to_owned(), Some(line))]);
+        let changes = BTreeMap::from([("line".to_owned(), Some(line.to_owned()))]);
         if let Some(Outcome::Recorded(_)) = self.ask(hub, Verb::Label { name, changes, overwrite: true })? {
             self.occurrences.note("label moved");
         }
         Ok(())
+    }
+
+    /// Somebody cannot decide on which line a cluster is: several orders are under way at once.
+    fn waver(&mut self) -> Result<(), Broken> {
+        const MOVES_MAX: u8 = 10;
+        let agents = self.present(Role::Agent);
+        let agent = agents[self.rng.usize(..agents.len())];
+        self.occurrences.note("label moved to and fro");
+        let moves = self.rng.u8(3..MOVES_MAX);
+        self.waver_on(agent, moves)
+    }
+
+    pub(crate) fn waver_on(&mut self, agent: usize, moves: u8) -> Result<(), Broken> {
+        if self.nodes[agent].left || self.calm {
+            return Ok(());
+        }
+        if moves > 0 {
+            let delay = self.rng.u64(1..300);
+            self.schedule(delay, Event::Waver { agent, moves: moves - 1 });
+        }
+        let line = self.pick_line();
+        self.label(agent, line)
     }
 
     fn edit_cluster(&mut self) -> Result<(), Broken> {

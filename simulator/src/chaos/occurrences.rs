@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a run of many seeds must have met to mean anything.
-const SITUATIONS: [&str; 24] = [
+const SITUATIONS: [&str; 25] = [
     "crash before the commit",
     "crash after the commit, before the effects",
     "partition",
@@ -21,6 +21,7 @@ const SITUATIONS: [&str; 24] = [
     "cluster joined",
     "cluster left",
     "label moved",
+    "label moved to and fro",
     "deleted while a cluster was dark",
     "object homed at a region changed while it was cut off",
     "number lowered",

@@ -10,6 +10,7 @@ use canopy_model::{Name, Role, Uid};
 
 use super::Violation;
 use super::view::Node;
+use crate::durable::SentRow;
 use crate::link::EdgeId;
 use crate::row::{Assignment, Body, Key, Offer, RowKind};
 
@@ -62,35 +63,43 @@ fn is_counted(parent: &Node<'_>, child: &Node<'_>, name: &Name, placement: Uid) 
     let since = |hub: &Node<'_>| {
         hub.object(placement).and_then(|object| object.placement()).map_or(0, |spec| spec.numbered_since)
     };
+    let told = || last_word(parent, child, name, placement).is_some_and(|it| it.generation >= since(parent));
+    child.role == Role::Agent || since(parent) <= 1 || since(child) == since(parent) && told()
+}
+
+/// The last that a child hub said of a placement, if it has arrived, knows all below, and answers the
+/// present grant.
+fn last_word<'a>(parent: &Node<'a>, child: &Node<'_>, name: &Name, placement: Uid) -> Option<&'a Offer> {
+    let (down, up) = (EdgeId::Child(name.clone()), EdgeId::Parent);
+    let live = |row: &SentRow| row.live;
+    let said = child.sent_row(&up, Key::new(RowKind::Offer, placement)).filter(live);
+    let heard = parent.row(&down, RowKind::Offer, placement);
+    let grant = parent.sent_row(&down, Key::new(RowKind::Grant, placement)).filter(live);
+    let offer = parent.offer(placement, name).filter(|offer| !offer.unsure)?;
+    let arrived = heard.map(|row| row.version) == said.map(|row| row.version);
+    (arrived && offer.stamp.map(|stamp| stamp.version) == grant.map(|row| row.version)).then_some(offer)
+}
+
+/// How many clusters below a child may run work for a placement, by what the child was told. A hub
+/// may find more than it was granted, when an agent's old copy starts what it ran before: that counts
+/// once it has been told.
+fn may_hold(parent: &Node<'_>, child: &Node<'_>, name: &Name, placement: Uid) -> u32 {
     match child.role {
-        Role::Agent => true,
+        Role::Agent => u32::from(may_run(parent, child, name, placement)),
         Role::Hub => {
-            let grant = parent.sent_row(&EdgeId::Child(name.clone()), Key::new(RowKind::Grant, placement));
-            let grant = grant.filter(|row| row.live).map(|row| row.version);
-            let answers = |offer: &Offer| offer.stamp.map(|stamp| stamp.version) == grant;
-            since(parent) <= 1
-                || since(child) == since(parent)
-                    && parent
-                        .offer(placement, name)
-                        .is_some_and(|it| it.generation >= since(parent) && !it.unsure && answers(it))
+            let told = last_word(parent, child, name, placement).is_some();
+            let found = if told { child.ceilings(placement) } else { 0 };
+            found.max(child.quota(placement).unwrap_or(0))
         }
     }
 }
 
-/// How many clusters below a child may run work for a placement, by what the child was told.
-fn may_hold(parent: &Node<'_>, child: &Node<'_>, name: &Name, placement: Uid) -> u32 {
-    match child.role {
-        Role::Agent => u32::from(may_run(parent, child, name, placement)),
-        Role::Hub => child.quota(placement).unwrap_or(0).max(child.ceilings(placement)),
-    }
-}
-
 /// Whether a cluster runs work for a placement, or may start it by what it was told. Work that its hub
-/// has since given to another placement counts there.
+/// has since given to another placement counts there, and an orphan when it has been adopted.
 fn may_run(hub: &Node<'_>, agent: &Node<'_>, name: &Name, placement: Uid) -> bool {
     let given_away =
         |uid: Uid| hub.assigned(name, uid).is_some_and(|assigned| !assigned.placements.contains(&placement));
-    let works = works(agent).into_iter();
+    let works = works(agent).into_iter().filter(|(uid, _)| hub.object(*uid).is_some());
     works.filter(|(_, placements)| placements.contains(&placement)).any(|(uid, _)| !given_away(uid))
 }
 

@@ -180,11 +180,19 @@ impl<'a> Node<'a> {
 
     /// What the children may hold of a placement, as this hub counts.
     pub fn ceilings(&self, placement: Uid) -> u32 {
-        let shares = self.slots.iter().filter_map(|(slot, value)| match (slot, value) {
-            (Slot::Share(uid, _), Value::Share(share)) if *uid == placement => Some(share.ceiling),
+        self.shares(placement).fold(0, |sum, share| sum.saturating_add(share.ceiling))
+    }
+
+    /// What the children were granted of a placement.
+    pub fn granted(&self, placement: Uid) -> u32 {
+        self.shares(placement).fold(0, |sum, share| sum.saturating_add(share.grant))
+    }
+
+    fn shares(&self, placement: Uid) -> impl Iterator<Item = Share> {
+        self.slots.iter().filter_map(move |(slot, value)| match (slot, value) {
+            (Slot::Share(uid, _), Value::Share(share)) if *uid == placement => Some(*share),
             _ => None,
-        });
-        shares.fold(0, u32::saturating_add)
+        })
     }
 
     /// The objects that are at home here.

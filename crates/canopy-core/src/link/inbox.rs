@@ -157,7 +157,9 @@ impl Inbox {
         Some(changed)
     }
 
-    /// Changes after the present position, complete up to `through`. Older rows are refused.
+    /// Changes after the present position, complete up to `through`. What changed while the snapshot
+    /// was sent may be here already and is ignored; older rows cannot come, because a session counts
+    /// its frames and begins at the position that this end named.
     pub(crate) fn apply(
         &mut self,
         edge: &EdgeId,
@@ -170,8 +172,8 @@ impl Inbox {
         let incarnation = received.cursor.incarnation;
         let mut changed = Vec::new();
         for Row { key, version, payload } in rows {
-            let newer = |old: &ReceivedRow| old.learned != incarnation || old.version < version;
-            if version <= received.cursor.version || !self.rows.get(&key).is_none_or(newer) {
+            let same = |old: &ReceivedRow| old.learned == incarnation && old.version == version;
+            if self.rows.get(&key).is_some_and(same) {
                 continue;
             }
             let slot = Slot::Received(edge.clone(), received.generation, key);

@@ -1,0 +1,130 @@
+//! What was wanted when, kept apart from Canopy, and the promises checked against it.
+//!
+//! The witness knows only what administrators were told, what stands on the homes' disks, and what
+//! happens in the clusters. A removal is justified when the object was deleted by somebody, or when
+//! at some time since it was started there the wishes on disk did not select that cluster. A disk
+//! that is lost or old is no wish. What states alone can show is judged by [`canopy_core::check`].
+//!
+//! - [`wishes`]: what the objects on disk say about each cluster;
+//! - [`orders`]: what agents ask of their clusters, against those wishes;
+//! - [`numbers`]: how many clusters may hold a placement, over the whole tree;
+//! - [`rest`]: what must be so when nothing goes wrong any more.
+
+mod numbers;
+mod orders;
+mod rest;
+mod wishes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canopy_core::check::{self, Replaced};
+use canopy_core::command::{Command, Outcome, Verb};
+use canopy_core::durable::{Slot, Value};
+use canopy_core::link::EdgeId;
+use canopy_core::row::RowKind;
+use canopy_model::{Kind, Role, Spec, Uid};
+
+use super::world::{Broken, World};
+use numbers::{Holding, SURPLUS_MS};
+
+/// What the witness has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    /// Every object that was ever written, with its last specification.
+    written: BTreeMap<Uid, Spec>,
+    /// Deleted or dropped by somebody.
+    deleted: BTreeSet<Uid>,
+    /// Dropped by somebody.
+    dropped: BTreeSet<Uid>,
+    /// Not selected at some time since it was started there.
+    unwanted: BTreeSet<(Uid, usize)>,
+    /// Selected, or selectable, at some time.
+    wanted: BTreeSet<(Uid, usize)>,
+    /// Placements of which the number was lowered, or a hub on their way was restored from an old
+    /// copy: what they selected may be given back.
+    lowered: BTreeSet<Uid>,
+    /// Placements of which a hub on the way was restored from an old copy: until a neighbour proves
+    /// it, that hub cannot know what it granted since.
+    unprovable: BTreeSet<Uid>,
+    holdings: BTreeMap<Uid, Holding>,
+    /// Where each numbered placement was last started.
+    places: BTreeMap<Uid, BTreeSet<usize>>,
+    /// Hubs of which the disk was exchanged, with the cursor that it held.
+    exchanged: BTreeMap<usize, Option<Value>>,
+}
+
+impl Witness {
+    pub(crate) fn spec(&self, uid: Uid) -> Option<Spec> {
+        self.written.get(&uid).cloned()
+    }
+}
+
+impl World {
+    pub(crate) fn witness_command(&mut self, command: &Command, outcome: Option<&Outcome>) {
+        match (&command.verb, outcome) {
+            (_, Some(Outcome::Created(object) | Outcome::Configured(object))) => {
+                self.witness.deleted.remove(&object.metadata.uid);
+            }
+            (Verb::Drop(uid), _) => {
+                self.witness.dropped.insert(*uid);
+                self.witness.deleted.insert(*uid);
+            }
+            _ => {}
+        }
+    }
+
+    /// A home told that it had deleted an orphan, and nobody had to decide.
+    pub(crate) fn witness_verdict(&mut self, uid: Uid) {
+        if !self.witness.dropped.contains(&uid) {
+            self.occurrences.note("orphan deleted by its home");
+        }
+    }
+
+    /// A disk was lost, or an old copy came back: what it says is counted from now on.
+    pub(crate) fn disk_changed(&mut self, node: usize) {
+        for it in self.homed() {
+            let uid = it.object.metadata.uid;
+            let exposure = self.exposure(uid, it.home);
+            let now = self.now;
+            if let Some(holding) = self.witness.holdings.get_mut(&uid) {
+                holding.surplus = holding.surplus.max(exposure);
+                holding.surplus_until = now + SURPLUS_MS;
+                holding.exposure = exposure;
+            }
+        }
+        if self.nodes[node].identity.role == Role::Hub {
+            let cursor = self.nodes[node].disk.get(&Slot::Cursor(EdgeId::Parent)).cloned();
+            self.witness.exchanged.insert(node, cursor);
+            let numbered = self.witness.written.iter().filter(|(_, spec)| spec.kind() == Kind::Placement);
+            let uids: Vec<Uid> = numbered.map(|(uid, _)| *uid).collect();
+            self.witness.lowered.extend(uids.iter().copied());
+            self.witness.unprovable.extend(uids);
+        }
+    }
+
+    /// After every commit of a node: what was wished then, and what the commit may have broken.
+    pub(crate) fn witness_commit(&mut self, node: usize, replaced: &Replaced) -> Result<(), Broken> {
+        let verdict = |(slot, before): (&Slot, &Option<Value>)| match slot {
+            Slot::Received(EdgeId::Parent, _, key) if key.kind == RowKind::Verdict && before.is_none() => {
+                Some(key.uid)
+            }
+            _ => None,
+        };
+        for uid in replaced.iter().filter_map(verdict) {
+            self.witness_verdict(uid);
+        }
+        self.note_wishes();
+        self.check_numbers()?;
+        self.check_states(node, replaced)
+    }
+
+    /// What a commit can break: the node's own promises, and those that it keeps with its neighbours.
+    fn check_states(&self, node: usize, replaced: &Replaced) -> Result<(), Broken> {
+        let tree = self.tree();
+        let Some(view) = tree.at(&self.nodes[node].path) else { return Ok(()) };
+        let mut broken = check::commit(view, replaced);
+        broken.extend(check::around(&tree, view));
+        broken.extend(tree.children(view).flat_map(|child| check::around(&tree, child)));
+        broken.first().map_or(Ok(()), |violation| Err(violation.to_string()))
+    }
+}
