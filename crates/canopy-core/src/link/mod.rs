@@ -14,6 +14,8 @@ pub mod frame;
 pub mod history;
 pub mod inbox;
 pub mod outbox;
+#[cfg(test)]
+mod tests;
 
 pub use edge::{Edge, EdgeId, Received};
 pub use frame::{Frame, Hello, Message, Row, SessionId};
