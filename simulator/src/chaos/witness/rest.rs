@@ -2,18 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canopy_model::{Path, Role, Uid};
+use canopy_core::durable::Value;
+use canopy_core::{Hub, check};
+use canopy_model::{Counts, Digest, Health, Path, Role, Sync, Uid};
 
 use super::wishes::Homed;
 use crate::chaos::world::{Broken, World};
 
+/// What each cluster is to run.
+type Wanted = BTreeMap<usize, BTreeMap<Uid, Digest>>;
+
 impl World {
     /// Everything is as wanted: without a number like a naive flat reference, with one as many as
-    /// feasible, all feasible.
+    /// feasible, all feasible; and every hub knows the counts below it.
     pub(crate) fn at_rest(&self) -> Result<(), Broken> {
         let homed = self.homed();
         let agents = self.present(Role::Agent);
-        let mut wanted: BTreeMap<usize, BTreeMap<Uid, canopy_model::Digest>> = BTreeMap::new();
+        let mut wanted = Wanted::new();
         for workload in &homed {
             let Some(spec) = workload.object.workload() else { continue };
             let name = &workload.object.metadata.name.name;
@@ -34,8 +39,12 @@ impl World {
         for placement in &homed {
             self.number_kept(placement, &agents)?;
         }
+        self.folds_are_flat_counts(&homed, &wanted)?;
+        if let Some(violation) = check::tree(&self.tree()).first() {
+            return Err(violation.to_string());
+        }
         for agent in agents {
-            let runs: BTreeMap<Uid, canopy_model::Digest> = self.nodes[agent]
+            let runs: BTreeMap<Uid, Digest> = self.nodes[agent]
                 .cluster
                 .sets()
                 .filter_map(|(uid, set)| Some((uid, set.found.revision?)))
@@ -46,6 +55,50 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What the home of a workload was told tier by tier is what counting the agents' reports at once
+    /// gives; so is what the root knows of the fleet.
+    fn folds_are_flat_counts(&self, homed: &[Homed], wanted: &Wanted) -> Result<(), Broken> {
+        for workload in homed.iter().filter(|it| it.object.workload().is_some()) {
+            let (home, metadata) = (workload.home, &workload.object.metadata);
+            let mut flat = Counts::default();
+            for (agent, works) in wanted {
+                if let Some(revision) = works.get(&metadata.uid) {
+                    flat.add(&self.standing(*agent, metadata.uid, *revision));
+                }
+            }
+            let folded = self.hub(home).and_then(|hub| hub.summary(metadata.uid)).map(|it| it.counts);
+            if folded != Some(flat) {
+                return Err(format!("{} is folded to {folded:?}, not {flat:?}", metadata.name.name));
+            }
+        }
+        let records = self.present(Role::Hub).into_iter().flat_map(|hub| self.nodes[hub].disk.values());
+        let accepted = records.filter(|it| matches!(it, Value::Child(record) if record.role == Role::Agent));
+        let (accepted, connected) = (accepted.count(), self.present(Role::Agent).len());
+        let fleet = self.hub(0).map(Hub::fleet).unwrap_or_default();
+        if (fleet.clusters as usize, fleet.connected as usize) != (accepted, connected) {
+            return Err(format!(
+                "{accepted} clusters, {connected} of them connected, are folded to {fleet:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What an agent says of a workload that is wanted on its cluster.
+    fn standing(&self, agent: usize, workload: Uid, revision: Digest) -> Counts {
+        let view = self.nodes[agent].view();
+        let work = view.held().find(|(uid, _)| *uid == workload).map(|(_, work)| work);
+        let updated = work.is_some_and(|it| it.revision == Some(revision) && it.sync == Sync::Synced);
+        let health = work.map(|work| work.health);
+        Counts {
+            selected: 1,
+            updated: u32::from(updated),
+            healthy: u32::from(updated && health == Some(Health::Healthy)),
+            degraded: u32::from(matches!(health, Some(Health::Degraded | Health::Missing))),
+            refused: u32::from(work.is_some_and(|work| work.refused)),
+            removing: 0,
+        }
     }
 
     /// Whether a placement selects a cluster at rest: by its labels, or by its hub's decision.
