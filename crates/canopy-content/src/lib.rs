@@ -7,7 +7,8 @@
 //! - [`pull`]: getting what is missing from the parent, each blob once however many ask;
 //! - [`client`] and [`service`]: both ends of `canopy.content.v1`.
 //!
-//! What is not here: which blobs are needed, and when one may go. Rows of desired state say that.
+//! What is not here: which blobs are needed, who may have them, and when one may go. Rows of desired
+//! state say that; the service asks its [`Access`].
 
 pub mod blobs;
 pub mod client;
@@ -17,4 +18,4 @@ pub mod service;
 pub use blobs::{BLOB_BYTES_MAX, Blobs};
 pub use client::fetch;
 pub use pull::{Fetch, FetchError, Pull};
-pub use service::ContentService;
+pub use service::{Access, ContentService};

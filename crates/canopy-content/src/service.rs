@@ -7,32 +7,51 @@ use canopy_proto::content::v1::content_server::{Content, ContentServer};
 use canopy_proto::content::v1::{Chunk, GetRequest};
 use futures::Stream;
 use futures::stream::try_unfold;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
+use tracing::debug;
 
 use crate::blobs::{self, Outgoing};
 use crate::pull::{FetchError, Pull};
 
-/// The gRPC service `canopy.content.v1.Content`: blobs from the folder, or else from the parent.
-///
-/// It serves every peer that gets here. What a peer may ask for is decided before it.
-pub struct ContentService {
-    pull: Pull,
+/// Says who may have which blob.
+#[tonic::async_trait]
+pub trait Access: Send + Sync + 'static {
+    /// Whether the peer may have the blob. The peer is in the extensions of its request, as the
+    /// listener put it there.
+    ///
+    /// # Errors
+    /// When nobody can say, or the peer may have nothing at all.
+    async fn allows(&self, peer: &Extensions, digest: Digest) -> Result<bool, Status>;
 }
 
-impl ContentService {
+/// The gRPC service `canopy.content.v1.Content`: blobs from the folder, or else from the parent.
+///
+/// A blob that the peer may not have is as unknown as one that does not exist: the answer is the
+/// same, and nothing is looked up or fetched for it.
+pub struct ContentService<A> {
+    pull: Pull,
+    access: A,
+}
+
+impl<A: Access> ContentService<A> {
     /// The service, ready to be added to a server.
-    pub fn server(pull: Pull) -> ContentServer<Self> {
-        ContentServer::new(Self { pull })
+    pub fn server(pull: Pull, access: A) -> ContentServer<Self> {
+        ContentServer::new(Self { pull, access })
     }
 }
 
 #[tonic::async_trait]
-impl Content for ContentService {
+impl<A: Access> Content for ContentService<A> {
     type GetStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let bytes = <[u8; 32]>::try_from(request.into_inner().digest);
+        let (_, peer, message) = request.into_parts();
+        let bytes = <[u8; 32]>::try_from(message.digest);
         let digest = Digest(bytes.map_err(|_| Status::invalid_argument("a digest has 32 bytes"))?);
+        if !self.access.allows(&peer, digest).await? {
+            debug!(%digest, "refused a blob that no row of the peer names");
+            return Err(status(FetchError::Missing(digest)));
+        }
         self.pull.ensure(digest).await.map_err(status)?;
         let outgoing = self.pull.blobs().outgoing(&digest).map_err(|error| status(error.into()))?;
         let outgoing = outgoing.ok_or_else(|| status(FetchError::Missing(digest)))?;

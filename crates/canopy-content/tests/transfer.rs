@@ -6,15 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use canopy_content::{BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Pull, blobs, fetch};
+use canopy_content::{Access, BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Pull, blobs, fetch};
 use canopy_model::Digest;
+use canopy_proto::content::v1::content_client::ContentClient;
 use canopy_proto::content::v1::content_server::{Content, ContentServer};
 use canopy_proto::content::v1::{Chunk, GetRequest};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
 
 #[tokio::test]
 async fn a_blob_comes_down_two_tiers_and_stays_at_each() {
@@ -22,11 +23,11 @@ async fn a_blob_comes_down_two_tiers_and_stays_at_each() {
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
     let digest = root.blobs.put(&bytes).unwrap();
 
-    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()), Everything)).await;
     let up =
         Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(1000)) };
     let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
-    let plant_channel = serve(ContentService::server(pull)).await;
+    let plant_channel = serve(ContentService::server(pull, Everything)).await;
 
     fetch(plant_channel.clone(), digest, &edge.blobs).await.unwrap();
     assert_eq!(edge.blobs.get(&digest).unwrap().unwrap(), bytes);
@@ -47,10 +48,11 @@ async fn a_copy_that_rotted_at_the_plant_is_fetched_anew() {
     let file = plant.folder.path().join(digest.to_string().trim_start_matches("blake3:"));
     std::fs::write(file, "rotten!").unwrap();
 
-    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()), Everything)).await;
     let up =
         Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(1000)) };
-    let plant_channel = serve(ContentService::server(Pull::from_parent(plant.blobs.clone(), up))).await;
+    let plant_channel =
+        serve(ContentService::server(Pull::from_parent(plant.blobs.clone(), up), Everything)).await;
     let error = fetch(plant_channel.clone(), digest, &edge.blobs).await.unwrap_err();
     assert!(matches!(error, FetchError::Unavailable { .. }), "{error}");
     assert!(!edge.blobs.has(&digest).unwrap());
@@ -62,7 +64,7 @@ async fn a_copy_that_rotted_at_the_plant_is_fetched_anew() {
 async fn many_questions_make_one_fetch_and_it_outlives_who_asked() {
     let (root, plant) = (Folder::new(), Folder::new());
     let digest = root.blobs.put(b"wanted by all").unwrap();
-    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()))).await;
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()), Everything)).await;
     let up = Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
     let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
 
@@ -104,6 +106,28 @@ async fn fetches_are_bounded_and_take_turns() {
 }
 
 #[tokio::test]
+async fn a_blob_that_the_peer_may_not_have_is_as_unknown_as_one_that_is_nowhere() {
+    let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
+    let (secret, public) = (root.blobs.put(b"secret").unwrap(), root.blobs.put(b"public").unwrap());
+    let root_channel = serve(ContentService::server(Pull::root(root.blobs.clone()), Everything)).await;
+    let up =
+        Upstream { channel: root_channel, fetches: Arc::default(), gate: Arc::new(Semaphore::new(1000)) };
+    let pull = Pull::from_parent(plant.blobs.clone(), up.clone());
+    let channel = serve(ContentService::server(pull, Only(public))).await;
+
+    let answer = async |digest: Digest| {
+        let request = GetRequest { digest: digest.0.to_vec() };
+        let status = ContentClient::new(channel.clone()).get(request).await.unwrap_err();
+        (status.code(), status.message().replace(&digest.to_string(), "it"))
+    };
+    assert_eq!(answer(secret).await, answer(Digest([9; 32])).await);
+    assert_eq!(answer(secret).await.0, Code::NotFound);
+    assert_eq!(up.fetches.load(Ordering::SeqCst), 0, "nothing is fetched for who may not have it");
+    fetch(channel.clone(), public, &edge.blobs).await.unwrap();
+    assert_eq!(up.fetches.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_hub_that_sends_other_bytes_or_too_many_is_not_believed() {
     let edge = Folder::new();
     let digest = Digest([1; 32]);
@@ -121,6 +145,26 @@ async fn a_hub_that_sends_other_bytes_or_too_many_is_not_believed() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().is_file());
     assert_eq!(kept.count(), 0);
+}
+
+/// Everybody may have everything.
+struct Everything;
+
+#[tonic::async_trait]
+impl Access for Everything {
+    async fn allows(&self, _: &Extensions, _: Digest) -> Result<bool, Status> {
+        Ok(true)
+    }
+}
+
+/// Everybody may have one blob.
+struct Only(Digest);
+
+#[tonic::async_trait]
+impl Access for Only {
+    async fn allows(&self, _: &Extensions, digest: Digest) -> Result<bool, Status> {
+        Ok(digest == self.0)
+    }
 }
 
 /// The way to a parent, with a gate that the test opens.

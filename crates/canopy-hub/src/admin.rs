@@ -56,7 +56,7 @@ impl Service {
 
     /// Only admins of this hub, or of one above it, may call.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let peer = listen::peer(request)?;
+        let peer = listen::peer(request.extensions())?;
         if peer.role != Role::Admin || !peer.scope().contains(&self.0.peer.path) {
             let here = &self.0.peer.path;
             return Err(Status::permission_denied(format!("{peer} is no administrator of hub {here}")));

@@ -21,6 +21,7 @@ use tracing::info;
 
 use crate::admin::{self, Api};
 use crate::args::RunArgs;
+use crate::door::Door;
 use crate::health;
 use crate::parent::{self, ParentContent, stay_certified};
 use crate::registry::{Gate, Registry, seconds};
@@ -114,11 +115,11 @@ async fn serve_children(listener: TcpListener, api: Api) -> anyhow::Result<()> {
     let accept = Accept::Children(path.clone());
     let tls = tls::server_config(registry.trust().clone(), accept, registry.leaf())?;
     let gate = Gate { registry, hub: api.hub.clone() };
-    let content = ContentService::server(api.content.clone());
+    let content = ContentService::server(api.content.clone(), Door { hub: api.hub.clone() });
     let served = listen::server(KeepAlive::default())
         .add_service(enroll::service(gate))
         .add_service(downlink(path, api.hub.links(), api.children.clone()))
-        .add_service(tonic::service::interceptor::InterceptedService::new(content, listen::require_peer))
+        .add_service(content)
         .serve_with_incoming(listen::incoming(listener, tls, Admission::default()));
     served.await.context("serving hubs and clusters failed")
 }

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
+#[path = "two_hubs/agent.rs"]
+mod agent;
+#[path = "two_hubs/content.rs"]
+mod content;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -122,7 +127,7 @@ fn ready(object: &v1::Object) -> (String, String) {
 }
 
 async fn token(client: &mut Client, role: v1::Role, name: &str) -> String {
-    let labels = [("zone".to_owned(), "eu".to_owned())].into();
+    let labels = [("zone".to_owned(), name.to_owned())].into();
     let request =
         v1::CreateTokenRequest { role: role.into(), name: name.to_owned(), labels, ..Default::default() };
     client.create_token(request).await.unwrap().into_inner().token

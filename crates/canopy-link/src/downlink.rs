@@ -48,7 +48,7 @@ pub(crate) fn limited(
 impl Downlink {
     /// The name of the child that makes a request.
     fn child<T>(&self, request: &Request<T>) -> Result<Name, Status> {
-        let peer = peer(request)?;
+        let peer = peer(request.extensions())?;
         let member = matches!(peer.role, Role::Hub | Role::Agent);
         let direct = peer.path.parent().as_ref() == Some(&self.path);
         match peer.path.name().filter(|_| member && direct) {

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::enroll::{Enroller, Refused, service};
 use crate::limits::{Admission, KeepAlive};
-use crate::listen::{incoming, require_peer, server};
+use crate::listen::{incoming, peer, server};
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,7 +87,10 @@ impl Hub {
     pub(crate) async fn start_guarded(fleet: &Fleet) -> Self {
         let guarded = tonic::service::interceptor::InterceptedService::new(
             service(Registrar::new(fleet, TokenBook::default())),
-            require_peer as fn(_) -> _,
+            |request: tonic::Request<()>| match peer(request.extensions()) {
+                Ok(_) => Ok(request),
+                Err(status) => Err(status),
+            },
         );
         Self::serve(fleet, Admission::default(), server(KeepAlive::default()).add_service(guarded)).await
     }

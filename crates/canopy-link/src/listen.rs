@@ -3,7 +3,7 @@
 //! tonic's own TLS has no limit on handshakes and cannot check paths, so the accept loop is here.
 //! It survives whatever connects to it: a port scanner, plain HTTP, a proxy, a client that says
 //! nothing. A client without a certificate is let in where children are, since it may want to
-//! join; every service but that one asks [`peer`] or stands behind [`require_peer`].
+//! join; every service but that one asks for its [`peer`].
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
-use tonic::{Request, Status};
+use tonic::{Extensions, Status};
 use tracing::{debug, warn};
 
 use crate::limits::{ACCEPT_PAUSE, Admission, HEADER_BYTES_MAX, KeepAlive, PENDING_RESETS_MAX, STREAMS_MAX};
@@ -76,18 +76,12 @@ pub fn server(keep_alive: KeepAlive) -> Server {
         .max_concurrent_streams(STREAMS_MAX)
 }
 
-/// The node that makes a request.
-pub fn peer<T>(request: &Request<T>) -> Result<&Peer, Status> {
-    let info = request.extensions().get::<ConnectInfo>();
+/// The node that makes a request with these extensions.
+pub fn peer(request: &Extensions) -> Result<&Peer, Status> {
+    let info = request.get::<ConnectInfo>();
     info.and_then(|info| info.peer.as_ref()).ok_or_else(|| {
         Status::unauthenticated("this service needs a certificate: join first, with a token of this hub")
     })
-}
-
-/// An interceptor for every service that is not for strangers.
-pub fn require_peer(request: Request<()>) -> Result<Request<()>, Status> {
-    peer(&request)?;
-    Ok(request)
 }
 
 async fn accept(
@@ -264,8 +258,8 @@ mod tests {
     use rustls::ClientConfig;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::TlsConnector;
-    use tonic::Code;
     use tonic::transport::Channel;
+    use tonic::{Code, Request};
 
     use super::*;
     use crate::dial::{self, dial};

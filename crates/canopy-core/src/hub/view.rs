@@ -1,6 +1,8 @@
 //! The rows that each neighbour is to see. Values are made when they are sent.
 
-use canopy_model::{Digest, Name, Uid};
+use std::sync::Arc;
+
+use canopy_model::{Digest, Name, Object, Uid};
 
 use super::state::Hub;
 use crate::effect::Effect;
@@ -56,6 +58,23 @@ impl Hub {
             placements: assigned.placements.clone(),
             revision: object.workload()?.revision.clone(),
         }))
+    }
+
+    /// Whether a row of this child's table names the content: an object for a hub below, a
+    /// workload to run for an agent. What no row names is not the child's to have, whatever it
+    /// reports.
+    pub fn may_fetch(&self, name: &Name, digest: Digest) -> bool {
+        let Some(child) = self.children.get(name) else { return false };
+        let live = |kind, uid| child.edge.outbox.version(&Key::new(kind, uid)).is_some();
+        let runs = |uid| self.assigned.get(&(uid, name.clone())).is_some_and(|(assigned, _)| assigned.run);
+        let told = |object: &Arc<Object>| {
+            let uid = object.metadata.uid;
+            live(RowKind::Object, uid) || runs(uid) && live(RowKind::Assignment, uid)
+        };
+        let names = |object: &&Arc<Object>| {
+            object.workload().is_some_and(|workload| workload.revision.digest == digest)
+        };
+        self.all_objects().filter(names).any(told)
     }
 
     /// A new hub below sees every object that applies here.
