@@ -26,6 +26,48 @@ pub enum Command {
     Join(Join),
     /// Run the agent
     Run(Run),
+    /// Show what the running agent of this machine holds; needs no hub
+    Status(Machine),
+    /// Have nothing changed on this machine's cluster until it is released
+    Hold(Hold),
+    /// Let changes go on
+    Release(Machine),
+    /// Leave the hub for good: forget it, and what it had run here
+    Leave(Leave),
+}
+
+/// The agent of this machine.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// The data folder of the running agent
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// Hold changes.
+#[derive(Debug, Args)]
+pub struct Hold {
+    /// The agent
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Why; administrators of the fleet read it
+    #[arg(long, env = "CANOPY_REASON", value_name = "TEXT", default_value = "maintenance")]
+    pub reason: String,
+}
+
+/// Leave the hub.
+#[derive(Debug, Args)]
+#[group(id = "fate", required = true, multiple = false, args = ["keep", "remove"])]
+pub struct Leave {
+    /// The agent
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Leave everything running, as nobody's
+    #[arg(long, env = "CANOPY_KEEP")]
+    pub keep: bool,
+    /// Delete everything that the hub had run here
+    #[arg(long, env = "CANOPY_REMOVE")]
+    pub remove: bool,
 }
 
 /// Join a hub.

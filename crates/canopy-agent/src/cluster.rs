@@ -24,6 +24,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// is.
     fn delete(&self, uid: Uid) -> impl Future<Output = Result<(), String>> + Send;
 
+    /// Leaves everything of the workload running, as nobody's.
+    fn orphan(&self, uid: Uid) -> impl Future<Output = Result<(), String>> + Send;
+
     /// All that the cluster holds.
     fn survey(&self) -> impl Future<Output = Result<Vec<Found>, String>> + Send;
 

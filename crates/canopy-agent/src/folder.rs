@@ -6,6 +6,7 @@
 //! | `store/` | what the agent was told and has reported |
 //! | `content/` | manifests that are too large for a row |
 //! | `embedded-cluster.json` | what "runs" in the embedded cluster |
+//! | `machine.sock` | where a running agent listens to people at the machine |
 //!
 //! The store of an agent may be lost: the cluster tells what it holds and the hub what it wants. So
 //! a damaged one is moved aside and an empty one takes its place.
@@ -41,6 +42,21 @@ impl Folder {
 
     pub(crate) fn embedded_cluster(&self) -> PathBuf {
         self.0.join("embedded-cluster.json")
+    }
+
+    /// Where a running agent listens to people at the machine.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("machine.sock")
+    }
+
+    /// Forgets the hub and all that it told. What "runs" in the embedded cluster stays.
+    pub(crate) fn leave(&self) -> anyhow::Result<()> {
+        for name in ["store", "content", "identity"] {
+            let path = self.0.join(name);
+            fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        let socket = self.socket();
+        fs::remove_file(&socket).with_context(|| format!("removing {}", socket.display()))
     }
 
     /// Opens the store for this process alone. None yet, or a damaged one: an empty one.

@@ -11,6 +11,7 @@
 //! - [`cluster`]: what an agent asks of a cluster; the real one and the embedded one;
 //! - `orders`: the machine's orders, on their way to the cluster and back;
 //! - `content`: content that does not travel inside a row;
+//! - `machine`: what people at the machine ask of the running agent, without any hub;
 //! - `health`: what probes and Prometheus ask.
 
 pub mod args;
@@ -19,6 +20,7 @@ mod content;
 mod folder;
 mod health;
 mod join;
+mod machine;
 mod orders;
 mod renewal;
 mod run;
@@ -52,6 +54,14 @@ fn begin(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Join(args) => join::join(args).await,
             Command::Run(args) => run::run(args).await,
+            Command::Status(machine) => machine::ask(&machine, machine::Wish::Status).await,
+            Command::Hold(args::Hold { machine, reason }) => {
+                machine::ask(&machine, machine::Wish::Hold { reason }).await
+            }
+            Command::Release(machine) => machine::ask(&machine, machine::Wish::Release).await,
+            Command::Leave(args::Leave { machine, keep, .. }) => {
+                machine::ask(&machine, machine::Wish::Leave { keep }).await
+            }
         }
     })
 }

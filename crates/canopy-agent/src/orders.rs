@@ -42,8 +42,7 @@ pub(crate) struct Orders {
 
 impl Orders {
     /// Begins to listen to the cluster and to carry out orders.
-    pub(crate) fn new<C: Cluster>(cluster: C, pull: Pull, agent: Handle<Agent>) -> Self {
-        let cluster = Arc::new(cluster);
+    pub(crate) fn new<C: Cluster>(cluster: Arc<C>, pull: Pull, agent: Handle<Agent>) -> Self {
         let survey = Arc::new(Notify::new());
         tokio::spawn(observe(cluster.clone(), agent.clone()));
         tokio::spawn(surveys(cluster.clone(), survey.clone(), agent.clone()));

@@ -10,13 +10,15 @@ use canopy_link::limits::KeepAlive;
 use canopy_link::{Answer, Dialer, Query, Responder, uplink};
 use canopy_model::Boot;
 use canopy_node::{Driver, Handle, clock, shutdown};
+use canopy_store::Store;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::args;
-use crate::cluster::{Embedded, Real};
+use crate::cluster::{Cluster, Embedded, Real};
 use crate::content::Hub;
 use crate::folder::Folder;
 use crate::health;
+use crate::machine::Desk;
 use crate::orders::Orders;
 use crate::renewal::renew;
 
@@ -47,13 +49,14 @@ async fn work(
     let dialer = Dialer { addresses, tls, keep_alive: KeepAlive::default() };
     let pull = Pull::from_parent(Blobs::open(folder.content())?, Hub(dialer.clone()));
 
+    let desk = Desk::new(folder.clone(), stop.clone());
+    let left = desk.left();
     let (driver, handle) = if args.cluster.embedded {
         let cluster = Embedded::open(&folder.embedded_cluster(), args.cluster.embedded_lies)?;
         warn!(file = %folder.embedded_cluster().display(), "embedded cluster, nothing real runs here");
-        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(cluster, pull, handle.clone()))
+        begin(agent, store, cluster, pull, desk)?
     } else {
-        let cluster = Real::connect(&args.cluster).await?;
-        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(cluster, pull, handle.clone()))
+        begin(agent, store, Real::connect(&args.cluster).await?, pull, desk)?
     };
     if let Some(address) = args.health {
         health::serve(address, handle.clone()).await?;
@@ -62,8 +65,28 @@ async fn work(
     tokio::spawn(renew(identity, trust, identities, leaf).in_current_span());
     info!(version = env!("CARGO_PKG_VERSION"), "the agent is running");
     driver.run(Boot(u128::from_be_bytes(key::random())), stop).await?;
+    if left.is_cancelled() {
+        folder.leave()?;
+        info!("left the hub");
+    }
     info!("stopped");
     Ok(())
+}
+
+/// Joins the machine with its disk, its cluster and the people beside it.
+fn begin<C: Cluster>(
+    agent: Agent,
+    store: Store,
+    cluster: C,
+    pull: Pull,
+    desk: Desk,
+) -> anyhow::Result<(Driver<Agent, Orders>, Handle<Agent>)> {
+    let cluster = Arc::new(cluster);
+    let orders = cluster.clone();
+    let (driver, handle) =
+        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(orders, pull, handle.clone()));
+    desk.open(cluster, handle.clone())?;
+    Ok((driver, handle))
 }
 
 /// A leaf: there is nothing below to ask about.

@@ -50,6 +50,8 @@ pub enum Slot {
     Held(Uid),
     /// The incarnation in which the agent has looked at what its cluster holds.
     Surveyed,
+    /// Why people at an agent's machine want nothing changed.
+    Hold,
 }
 
 /// The generation of a received table.
@@ -72,6 +74,7 @@ pub enum Value {
     Dropped,
     Held(Held),
     Surveyed(Incarnation),
+    Hold(String),
 }
 
 /// Up to where a table was received, and which generation of its rows is current.

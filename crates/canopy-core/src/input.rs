@@ -47,6 +47,8 @@ pub enum Input {
         /// Why not.
         error: Option<String>,
     },
+    /// People at the machine want nothing changed, for this reason; none: go on (agents only).
+    Hold(Option<String>),
     /// A wait has ended.
     Wake,
 }

@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::DeleteOption;
+use canopy_model::upkeep::{DeleteOption, PropagationPolicy};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions, PropagationPolicy};
+use kube::api::{self, DeleteParams, DynamicObject, PartialObjectMeta, Preconditions};
 
 use crate::applyset;
 use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
@@ -59,9 +59,9 @@ impl Cluster {
         let members = self.orphan(self.members(uid, &kinds).await?, &option).await?;
         let (last, first): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|found| found.name.kind.is_foundation());
-        let mut remaining = self.remove_all(uid, first, PropagationPolicy::Foreground).await?;
+        let mut remaining = self.remove_all(uid, first, api::PropagationPolicy::Foreground).await?;
         if remaining.is_empty() {
-            remaining = self.remove_all(uid, last, PropagationPolicy::Foreground).await?;
+            remaining = self.remove_all(uid, last, api::PropagationPolicy::Foreground).await?;
         } else {
             remaining.extend(last.into_iter().map(|found| found.name));
         }
@@ -73,6 +73,20 @@ impl Cluster {
         }
         remaining.sort();
         Ok(Progress { remaining })
+    }
+
+    /// Leaves everything of a workload where it is, as nobody's, and forgets it.
+    pub async fn let_go_all(&self, uid: Uid) -> Result<(), Failed> {
+        let _turn = self.turn.lock().await;
+        let parent =
+            self.parent(uid).await.map_err(|error| error.while_doing("reading the record of the set"))?;
+        self.registry.unsettle(uid);
+        let kinds = parent.map(|parent| parent.inventory.kinds).unwrap_or_default();
+        let all = DeleteOption { propagation_policy: PropagationPolicy::Orphan, ..DeleteOption::default() };
+        self.orphan(self.members(uid, &kinds).await?, &all).await?;
+        self.remove_parent(uid).await.map_err(|error| error.while_doing("deleting the record of the set"))?;
+        self.registry.remove(uid);
+        Ok(())
     }
 
     /// The live objects of a set, among these kinds. A kind that is no longer served has none.
@@ -129,7 +143,7 @@ impl Cluster {
         &self,
         uid: Uid,
         found: Vec<Found>,
-        propagation: PropagationPolicy,
+        propagation: api::PropagationPolicy,
     ) -> Result<Vec<ObjectName>, Failed> {
         let outcomes: Vec<_> = stream::iter(found)
             .map(|found| {
@@ -152,7 +166,7 @@ impl Cluster {
         &self,
         uid: Uid,
         found: Found,
-        propagation: PropagationPolicy,
+        propagation: api::PropagationPolicy,
     ) -> Result<bool, RequestError> {
         let Found { name, kind, mut metadata } = found;
         let api = kind.api(&self.client, name.namespace.as_deref());

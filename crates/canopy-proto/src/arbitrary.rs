@@ -109,6 +109,7 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         (uid(), report(), any::<bool>()).prop_map(|(uid, report, withdrawn)| {
             (Slot::Held(uid), Value::Held(Held { report, withdrawn }))
         }),
+        ".{0,20}".prop_map(|reason| (Slot::Hold, Value::Hold(reason))),
         incarnation().prop_map(|value| (Slot::Surveyed, Value::Surveyed(value))),
     ];
     let put = put.prop_map(|(slot, value)| Change::Put(slot, value));
@@ -119,6 +120,7 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
     prop_oneof![
         Just(Slot::History),
         Just(Slot::Surveyed),
+        Just(Slot::Hold),
         uid().prop_flat_map(|uid| prop::sample::select(vec![
             Slot::Object(uid),
             Slot::Answer(uid),

@@ -227,6 +227,11 @@ impl Cluster for Embedded {
         }
     }
 
+    /// Nothing real runs: what is in the file stays there.
+    async fn orphan(&self, _uid: Uid) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn survey(&self) -> Result<Vec<Found>, String> {
         match self.obey(ClusterOrder::Survey, None).await? {
             ClusterEvent::Surveyed(found) => Ok(found),

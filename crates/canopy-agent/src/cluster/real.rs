@@ -66,6 +66,10 @@ impl Cluster for Real {
         }
     }
 
+    async fn orphan(&self, uid: Uid) -> Result<(), String> {
+        self.0.let_go_all(uid).await.map_err(|error| one_line(&error))
+    }
+
     async fn survey(&self) -> Result<Vec<Found>, String> {
         let held = self.0.list().await.map_err(|error| one_line(&error))?;
         held.into_iter().map(found).collect()

@@ -110,14 +110,7 @@ impl Agent {
                 self.pursue(now, uid, step);
             }
             ClusterEvent::Surveyed(found) => self.found(now, found, step),
-            ClusterEvent::Claims(claims) => {
-                if self.claims != claims
-                    || self.parent.outbox.version(&Key::new(RowKind::Claims, Uid(0))).is_none()
-                {
-                    self.claims = claims;
-                    self.touch(Key::new(RowKind::Claims, Uid(0)), true, step);
-                }
-            }
+            ClusterEvent::Claims(claims) => self.claim(claims, step),
         }
     }
 

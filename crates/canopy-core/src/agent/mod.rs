@@ -6,9 +6,11 @@
 //!
 //! - [`state`]: what an agent knows, and how it is loaded;
 //! - [`events`]: what the parent and the cluster tell;
-//! - [`pursue`]: what to ask of the cluster, and what to report.
+//! - [`pursue`]: what to ask of the cluster, and what to report;
+//! - [`hold`]: people at the machine want nothing changed.
 
 mod events;
+mod hold;
 mod pursue;
 mod state;
 
@@ -31,6 +33,7 @@ impl Machine for Agent {
             Input::Received { session, frame, .. } => self.received(now, session, frame, &mut step),
             Input::Cluster(event) => self.cluster(now, event, &mut step),
             Input::Fetched { digest, error } => self.fetched(now, digest, error, &mut step),
+            Input::Hold(reason) => self.held_by_people(now, reason, &mut step),
             Input::Wake => self.woken(now, &mut step),
             Input::Command(_) => {}
         }

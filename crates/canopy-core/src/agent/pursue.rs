@@ -59,9 +59,12 @@ impl Agent {
             work.sync = Sync::OutOfSync;
         }
         let synced = work.sync == Sync::Synced;
+        if let Some(reason) = self.hold.as_ref().filter(|_| !synced) {
+            work.message = held(reason);
+        }
         self.report(uid, Report { stamp, work: Some(work) }, step);
         let waiting = self.is_waiting(now, uid);
-        if synced || waiting || self.doing.contains_key(&uid) {
+        if synced || waiting || self.hold.is_some() || self.doing.contains_key(&uid) {
             return;
         }
         let digest = run.revision.digest;
@@ -84,7 +87,7 @@ impl Agent {
             return;
         }
         self.doing.remove(&uid);
-        let work = self.held.get(&uid).and_then(|held| held.report.work.clone());
+        let mut work = self.held.get(&uid).and_then(|held| held.report.work.clone());
         if work.is_none() {
             match self.parent.inbox.row(&row).map(|row| row.orphaned) {
                 Some(false) => self.report(uid, Report { stamp, work: None }, step),
@@ -99,7 +102,13 @@ impl Agent {
         if self.is_waiting(now, uid) {
             return;
         }
+        if let (Some(reason), Some(work)) = (&self.hold, &mut work) {
+            work.message = held(reason);
+        }
         self.report(uid, Report { stamp, work }, step);
+        if self.hold.is_some() {
+            return;
+        }
         let attempt = self.attempt();
         self.doing.insert(uid, Doing::Delete { attempt });
         step.effect(Effect::Cluster(ClusterOrder::Delete { uid, attempt }));
@@ -134,4 +143,9 @@ impl Agent {
         self.attempts += 1;
         self.attempts
     }
+}
+
+/// What is reported for work that would change if people let it.
+fn held(reason: &str) -> String {
+    format!("held at the machine: {reason}; `canopy-agent release` there lets it go on")
 }

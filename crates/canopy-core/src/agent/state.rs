@@ -27,6 +27,8 @@ pub struct Agent {
     /// Blobs that are here.
     pub(super) blobs: BTreeSet<Digest>,
     pub(super) claims: Claims,
+    /// Why people at the machine want nothing changed.
+    pub(super) hold: Option<String>,
     pub(super) heartbeat_at: Option<Uptime>,
 }
 
@@ -61,6 +63,7 @@ impl Agent {
             retries: BTreeMap::new(),
             blobs: BTreeSet::new(),
             claims: Claims::new(),
+            hold: None,
             heartbeat_at: None,
         };
         let mut rows = Vec::new();
@@ -77,6 +80,7 @@ impl Agent {
                     agent.held.insert(uid, held);
                 }
                 (Slot::Surveyed, Value::Surveyed(incarnation)) => agent.surveyed = Some(incarnation),
+                (Slot::Hold, Value::Hold(reason)) => agent.hold = Some(reason),
                 (slot, value) => debug_assert!(false, "slot {slot:?} of an agent holds {value:?}"),
             }
         }
@@ -100,6 +104,16 @@ impl Agent {
     /// Whether the cluster has told what it holds; before that the agent reports nothing.
     pub fn is_surveyed(&self) -> bool {
         self.surveyed == Some(self.history.incarnation)
+    }
+
+    /// Why people at the machine want nothing changed; none when they don't.
+    pub fn hold(&self) -> Option<&str> {
+        self.hold.as_deref()
+    }
+
+    /// Whether the cluster is asked for nothing at the moment.
+    pub fn is_idle(&self) -> bool {
+        self.doing.values().all(|doing| matches!(doing, Doing::Fetch(_)))
     }
 
     /// The edge to its hub.

@@ -50,7 +50,7 @@ impl Machine for Hub {
             }
             Input::Command(command) => self.command(now, command, &mut touched, &mut step),
             Input::Wake => self.woken(now, &mut touched, &mut step),
-            Input::Fetched { .. } | Input::Cluster(_) => {}
+            Input::Fetched { .. } | Input::Cluster(_) | Input::Hold(_) => {}
         }
         self.settle(touched, &mut step);
         self.pump(&mut step);

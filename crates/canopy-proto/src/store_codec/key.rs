@@ -23,6 +23,7 @@ const ANSWER: u8 = 10;
 const DROPPED: u8 = 11;
 const HELD: u8 = 12;
 const SURVEYED: u8 = 13;
+const HOLD: u8 = 14;
 
 /// The key of a slot.
 pub fn encode(slot: &Slot) -> Vec<u8> {
@@ -42,6 +43,7 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::Dropped(uid) => Writer::new(DROPPED).uid(uid),
         Slot::Held(uid) => Writer::new(HELD).uid(uid),
         Slot::Surveyed => Writer::new(SURVEYED),
+        Slot::Hold => Writer::new(HOLD),
     }
     .0
 }
@@ -63,6 +65,7 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         DROPPED => Slot::Dropped(reader.uid()?),
         HELD => Slot::Held(reader.uid()?),
         SURVEYED => Slot::Surveyed,
+        HOLD => Slot::Hold,
         _ => return None,
     };
     reader.0.is_empty().then_some(slot)

@@ -35,6 +35,7 @@ pub fn encode(value: &Value) -> Vec<u8> {
         Value::Held(Held { report, withdrawn }) => {
             v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
         }
+        Value::Hold(reason) => v1::Hold { reason: reason.clone() }.encode_to_vec(),
         Value::Surveyed(incarnation) => v1::Surveyed { incarnation: bytes(incarnation.0) }.encode_to_vec(),
     }
 }
@@ -77,6 +78,7 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
             let v1::Held { report, withdrawn } = read("held work", value)?;
             Value::Held(Held { report: required("report", report)?.try_into()?, withdrawn })
         }
+        Slot::Hold => Value::Hold(read::<v1::Hold>("a hold", value)?.reason),
         Slot::Surveyed => {
             let v1::Surveyed { incarnation } = read("a survey", value)?;
             Value::Surveyed(read_incarnation(&incarnation)?)

@@ -1,0 +1,272 @@
+//! What people at the machine ask of the running agent: a socket in its data folder, one JSON line
+//! for the wish and one for the answer. It works without any hub, and only for whoever may read the
+//! data folder.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use canopy_core::input::Found;
+use canopy_core::{Agent, Input};
+use canopy_model::{Report, Uid, Work};
+use canopy_node::{Handle, handle};
+use canopy_proto::convert::one_line;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::args;
+use crate::cluster::Cluster;
+use crate::folder::Folder;
+
+/// The longest wish, in bytes.
+const WISH_BYTES_MAX: u64 = 16 * 1024;
+/// How long someone may take to say what they wish.
+const WISH_WAIT: Duration = Duration::from_secs(5);
+/// How long leaving waits until the cluster is done with what was asked of it before.
+const IDLE_WAIT: Duration = Duration::from_secs(120);
+/// Between two looks.
+const IDLE_POLL: Duration = Duration::from_millis(100);
+
+/// What people may ask.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Wish {
+    /// What is there?
+    Status,
+    /// Change nothing.
+    Hold {
+        /// Why.
+        reason: String,
+    },
+    /// Go on.
+    Release,
+    /// Leave the hub.
+    Leave {
+        /// And leave everything running.
+        keep: bool,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Answer {
+    Status(Status),
+    Done(String),
+    Refused(String),
+}
+
+/// What an agent holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Status {
+    cluster: String,
+    hub: String,
+    hold: Option<String>,
+    workloads: Vec<Workload>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Workload {
+    name: String,
+    revision: Option<String>,
+    sync: String,
+    health: String,
+    message: String,
+}
+
+/// Where people are served.
+pub(crate) struct Desk {
+    folder: Folder,
+    stop: CancellationToken,
+    left: CancellationToken,
+}
+
+impl Desk {
+    pub(crate) fn new(folder: Folder, stop: CancellationToken) -> Self {
+        Self { folder, stop, left: CancellationToken::new() }
+    }
+
+    /// Cancelled once the agent has left its hub.
+    pub(crate) fn left(&self) -> CancellationToken {
+        self.left.clone()
+    }
+
+    /// Begins to serve. The store is open, so no other agent listens in this folder.
+    pub(crate) fn open<C: Cluster>(self, cluster: Arc<C>, agent: Handle<Agent>) -> anyhow::Result<()> {
+        let path = self.folder.socket();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", path.display()));
+            }
+            _ => {}
+        }
+        let listener =
+            UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("closing {} to others", path.display()))?;
+        tokio::spawn(async move {
+            loop {
+                // One after the other: nobody waits for long, and wishes never cross.
+                let Ok((mut stream, _)) = listener.accept().await else { continue };
+                let answer = match wish(&mut stream).await {
+                    Ok(wish) => self.answer(wish, &*cluster, &agent).await,
+                    Err(error) => Answer::Refused(format!("the wish can't be read: {error:#}")),
+                };
+                let leaves = matches!((&answer, self.left.is_cancelled()), (Answer::Done(_), true));
+                if let Err(error) = tell(&mut stream, &answer).await {
+                    warn!(error = one_line(&error), "someone at the machine got no answer");
+                }
+                if leaves {
+                    self.stop.cancel();
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn answer<C: Cluster>(&self, wish: Wish, cluster: &C, agent: &Handle<Agent>) -> Answer {
+        let outcome = match wish {
+            Wish::Status => return agent.read(status).await.map_or_else(refused, Answer::Status),
+            Wish::Hold { reason } => {
+                info!(reason, "held by someone at the machine");
+                hold(agent, Some(reason))
+                    .await
+                    .map(|()| "held: nothing is changed until `release`".to_owned())
+            }
+            Wish::Release => {
+                info!("released by someone at the machine");
+                hold(agent, None).await.map(|()| "released".to_owned())
+            }
+            Wish::Leave { keep } => self.leave(keep, cluster, agent).await,
+        };
+        outcome.map_or_else(Answer::Refused, Answer::Done)
+    }
+
+    async fn leave<C: Cluster>(
+        &self,
+        keep: bool,
+        cluster: &C,
+        agent: &Handle<Agent>,
+    ) -> Result<String, String> {
+        info!(keep, "leaving the hub, as someone at the machine asks");
+        hold(agent, Some("it is leaving the hub".to_owned())).await?;
+        let path = agent.read(|agent| agent.path().clone()).await.map_err(|error| error.to_string())?;
+        let until = Instant::now() + IDLE_WAIT;
+        while !agent.read(Agent::is_idle).await.map_err(|error| error.to_string())? {
+            if Instant::now() >= until {
+                return Err("the cluster is still busy with what was asked of it; try again".to_owned());
+            }
+            sleep(IDLE_POLL).await;
+        }
+        let held = cluster.survey().await?;
+        for found in &held {
+            let outcome =
+                if keep { cluster.orphan(found.uid).await } else { cluster.delete(found.uid).await };
+            outcome.map_err(|error| format!("workload {}: {error}; try again", found.name.name))?;
+        }
+        self.left.cancel();
+        let what = if keep { "left running" } else { "deleted" };
+        Ok(format!(
+            "left the hub; {what}: {}; the agent ends. At the hub: canopy delete cluster {path} --forget",
+            if held.is_empty() { "nothing".to_owned() } else { names(&held) }
+        ))
+    }
+}
+
+fn names(held: &[Found]) -> String {
+    held.iter().map(|found| found.name.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn refused(error: handle::Error) -> Answer {
+    Answer::Refused(error.to_string())
+}
+
+/// Holds or releases, and waits until that is durable.
+async fn hold(agent: &Handle<Agent>, reason: Option<String>) -> Result<(), String> {
+    let input = agent.input(Input::Hold(reason)).await;
+    input.map_err(|error| error.to_string())?;
+    agent.read(|_| ()).await.map_err(|error| error.to_string())
+}
+
+fn status(agent: &Agent) -> Status {
+    let workload = |(_, report): (Uid, &Report)| {
+        let Work { name, revision, sync, health, message, .. } = report.work.clone()?;
+        Some(Workload {
+            name: if name.project.as_str() == canopy_proto::convert::DEFAULT_PROJECT {
+                name.name.to_string()
+            } else {
+                format!("{}/{}", name.project, name.name)
+            },
+            revision: revision.map(|digest| digest.short()),
+            sync: format!("{sync:?}"),
+            health: format!("{health:?}"),
+            message,
+        })
+    };
+    let connected = agent.parent().is_connected();
+    Status {
+        cluster: agent.path().to_string(),
+        hub: if connected { "connected" } else { "not connected: what runs here goes on" }.to_owned(),
+        hold: agent.hold().map(str::to_owned),
+        workloads: agent.reports().filter_map(workload).collect(),
+    }
+}
+
+async fn wish(stream: &mut UnixStream) -> anyhow::Result<Wish> {
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream).take(WISH_BYTES_MAX);
+    timeout(WISH_WAIT, reader.read_line(&mut line)).await??;
+    Ok(serde_json::from_str(&line)?)
+}
+
+async fn tell(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+/// Asks the running agent, and prints what it answers.
+pub(crate) async fn ask(machine: &args::Machine, wish: Wish) -> anyhow::Result<()> {
+    let path: PathBuf = Folder::new(&machine.data).socket();
+    let stream = UnixStream::connect(&path).await;
+    let mut stream = stream.with_context(|| {
+        format!("no agent listens on {}: is it running with this --data?", path.display())
+    })?;
+    let mut line = serde_json::to_vec(&wish)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).await?;
+    match serde_json::from_str(&answer).context("the agent gave no answer; see its log")? {
+        Answer::Status(status) => print(&status),
+        Answer::Done(text) => say(&text),
+        Answer::Refused(why) => bail!(why),
+    }
+    Ok(())
+}
+
+fn print(status: &Status) {
+    say(&format!("Cluster: {}", status.cluster));
+    say(&format!("Hub:     {}", status.hub));
+    if let Some(reason) = &status.hold {
+        say(&format!("Held:    {reason}"));
+    }
+    let width = status.workloads.iter().map(|workload| workload.name.len()).max().unwrap_or(0).max(8);
+    say(&format!("\n{:width$}  {:12}  {:9}  {:11}  MESSAGE", "WORKLOAD", "REVISION", "SYNC", "HEALTH"));
+    for Workload { name, revision, sync, health, message } in &status.workloads {
+        let revision = revision.as_deref().unwrap_or("-");
+        say(&format!("{name:width$}  {revision:12}  {sync:9}  {health:11}  {message}"));
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "what people asked for")]
+fn say(line: &str) {
+    println!("{line}");
+}
