@@ -109,9 +109,7 @@ impl Hub {
     pub fn node(&self, now: Now, name: &Name) -> Option<NodeView<'_>> {
         let child = self.children.get(name)?;
         let record = child.record.as_ref()?;
-        let started = self.started.unwrap_or(now.uptime);
-        let heard = child.edge.freshness().map_or(started, |(heard, _)| heard);
-        let age = now.uptime.since(heard);
+        let age = self.age(now, child);
         let fleet = match child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
             Some(Body::Fleet(fleet)) => *fleet,
             _ => Fleet::default(),
@@ -217,13 +215,39 @@ impl Hub {
     }
 
     /// How a workload that is at home here is doing.
-    pub fn workload_view(&self, uid: Uid) -> Option<WorkloadView> {
+    pub fn workload_view(&self, now: Now, uid: Uid) -> Option<WorkloadView> {
         let object = self.objects.get(&uid)?;
         let summary = self.summary(uid)?;
-        let mut conditions = vec![self.placements_found(object)];
+        let mut conditions = vec![self.placements_found(object), self.current(now, uid)];
         conditions.extend(fold_conditions(&summary));
         conditions.push(sum_up(object, &summary, &conditions));
         Some(WorkloadView { summary, conditions })
+    }
+
+    /// Whether what is shown of a workload is news: the children that have it are heard.
+    fn current(&self, now: Now, uid: Uid) -> Condition {
+        let rows = [RowKind::Report, RowKind::Summary].map(|kind| Key::new(kind, uid));
+        let concerned = self.children.iter().filter(|(_, child)| {
+            child.record.is_some() && rows.iter().any(|key| child.edge.inbox.get(key).is_some())
+        });
+        let silent = concerned.map(|(name, child)| (self.age(now, child), name));
+        let silent: Vec<_> = silent.filter(|(age, _)| *age >= SILENT_AFTER).collect();
+        let Some((age, longest)) = silent.iter().max() else {
+            return condition("Current", Some(true), "Heard", "");
+        };
+        let others = match silent.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let path = self.path.child(longest);
+        let message = format!("{path}{others} not heard for {} s: counts are from then", age.as_secs());
+        condition("Current", Some(false), "Stale", &message)
+    }
+
+    /// How long ago a child was heard; since this hub's start if it was not heard since.
+    fn age(&self, now: Now, child: &Child) -> Duration {
+        let started = self.started.unwrap_or(now.uptime);
+        now.uptime.since(child.edge.freshness().map_or(started, |(heard, _)| heard))
     }
 
     fn placements_found(&self, object: &Object) -> Condition {
@@ -317,7 +341,10 @@ fn sum_up(object: &Object, summary: &Summary, conditions: &[Condition]) -> Condi
         return Condition { kind: "Ready", status: Some(false), ..degraded.clone() };
     }
     match is("Available", true) {
-        Some(available) => condition("Ready", Some(true), "Ready", &available.message),
+        Some(available) => match is("Current", false) {
+            Some(stale) => Condition { kind: "Ready", status: None, ..stale.clone() },
+            None => condition("Ready", Some(true), "Ready", &available.message),
+        },
         None => {
             let message = format!("{} of {} clusters", counts.healthy, counts.selected);
             condition("Ready", Some(false), "Progressing", &message)
@@ -335,10 +362,13 @@ fn join<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use canopy_model::{Counts, Digest, Labels, ObjectName, Placement, Revision, Spec, Workload};
+    use canopy_model::{Counts, Digest, Labels, ObjectName, Placement, Report, Revision, Spec, Workload};
 
     use super::*;
     use crate::command::{Command, Verb};
+    use crate::durable::ReceivedRow;
+    use crate::link::EdgeId;
+    use crate::seam::Step;
     use crate::{Input, Machine};
 
     fn name(text: &str) -> Name {
@@ -398,12 +428,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_long_ago_is_shown_as_stale() {
+        let mut hub = root(vec![("all", Spec::Placement(Placement::default())), ("web", workload(&["all"]))]);
+        let report = Report { stamp: None, work: None };
+        let row = ReceivedRow {
+            version: 1,
+            learned: hub.history.incarnation,
+            orphaned: false,
+            payload: Body::Report(report).into(),
+        };
+        let child = hub.children.get_mut(&name("press-3")).unwrap();
+        let key = Key::new(RowKind::Report, Uid(101));
+        child.edge.inbox.load_row(false, key, row, &mut Step::default(), &EdgeId::Child(name("press-3")));
+        let current = |seconds: u64| {
+            let now = Now { uptime: canopy_model::Uptime(seconds * 1000), ..Now::default() };
+            let view = hub.workload_view(now, Uid(101)).unwrap();
+            view.conditions.into_iter().find(|condition| condition.kind == "Current").unwrap()
+        };
+        assert_eq!(current(20).status, Some(true));
+        assert_eq!(current(40).message, "press-3 not heard for 40 s: counts are from then");
+    }
+
+    #[test]
     fn a_workload_names_the_placement_that_does_not_exist() {
         let hub = root(vec![("web", workload(&["cnc"])), ("lone", workload(&[]))]);
-        let web = hub.workload_view(Uid(100)).unwrap();
+        let web = hub.workload_view(Now::default(), Uid(100)).unwrap();
         assert_eq!(ready(&web.conditions), ("Ready", Some(false), "PlacementNotFound"));
         assert!(web.conditions.last().unwrap().message.contains("cnc"));
-        assert_eq!(ready(&hub.workload_view(Uid(101)).unwrap().conditions).2, "NoPlacement");
+        assert_eq!(ready(&hub.workload_view(Now::default(), Uid(101)).unwrap().conditions).2, "NoPlacement");
         let names: Vec<_> =
             hub.homed(Kind::Workload).iter().map(|object| object.metadata.name.name.to_string()).collect();
         assert_eq!(names, ["lone", "web"]);

@@ -62,6 +62,8 @@ pub struct Edge {
     /// What it is told.
     pub outbox: Outbox,
     session: Option<Session>,
+    /// What the last connection that ended told of its freshness.
+    last: Option<(Uptime, u64)>,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,12 @@ struct Session {
     partial: Vec<Row>,
     stalest_ms: u64,
     heard: Uptime,
+}
+
+impl Session {
+    fn freshness(&self) -> (Uptime, u64) {
+        (self.heard, self.stalest_ms)
+    }
 }
 
 /// Where the sender stands.
@@ -94,7 +102,7 @@ struct InFlight {
 impl Edge {
     pub(crate) fn new(id: EdgeId) -> Self {
         let missing = if id == EdgeId::Parent { Missing::Orphan } else { Missing::Drop };
-        Self { id, inbox: Inbox::new(missing), outbox: Outbox::default(), session: None }
+        Self { id, inbox: Inbox::new(missing), outbox: Outbox::default(), session: None, last: None }
     }
 
     /// Whether a connection is open.
@@ -102,10 +110,10 @@ impl Edge {
         self.session.is_some()
     }
 
-    /// When the peer was heard last on the present connection, and the age that it told of the
-    /// stalest state below it, in milliseconds.
+    /// When the peer was heard last, and the age that it told then of the stalest state below it, in
+    /// milliseconds; none when it was not heard since this node's start.
     pub fn freshness(&self) -> Option<(Uptime, u64)> {
-        self.session.as_ref().map(|session| (session.heard, session.stalest_ms))
+        self.session.as_ref().map(Session::freshness).or(self.last)
     }
 
     /// A connection is open: greets.
@@ -143,6 +151,7 @@ impl Edge {
     pub(crate) fn ended(&mut self, id: SessionId, step: &mut Step) -> bool {
         let present = self.session.as_ref().is_some_and(|session| session.id == id);
         if present {
+            self.last = self.freshness();
             self.session = None;
             self.inbox.abandon(&self.id, step);
         }
@@ -151,6 +160,7 @@ impl Edge {
 
     /// Ends the connection.
     pub(crate) fn disconnect(&mut self, reason: &'static str, step: &mut Step) {
+        self.last = self.freshness();
         if let Some(session) = self.session.take() {
             step.effect(Effect::Disconnect { edge: self.id.clone(), session: session.id, reason });
             self.inbox.abandon(&self.id, step);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use canopy_core::Hub;
 use canopy_core::hub::read::NodeView;
 use canopy_model::{Condition, Kind, Name, Now, Object, Role, Spec, Uid, Wall};
+use canopy_node::clock;
 use canopy_proto::admin::v1::{self, object, status};
 use canopy_proto::convert::outbound;
 
@@ -18,7 +19,7 @@ pub(super) fn object(hub: &Hub, object: &Object) -> v1::Object {
             (view.conditions, status::Detail::Placement(status))
         }
         Spec::Workload(workload) => {
-            let view = hub.workload_view(uid).expect("a workload that is at home here");
+            let view = hub.workload_view(clock::now(), uid).expect("a workload that is at home here");
             let status = v1::WorkloadStatus {
                 counts: Some(outbound::counts(&view.summary.counts)),
                 revision: workload.revision.digest.to_string(),
