@@ -19,6 +19,9 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Where an agent keeps its data unless told otherwise.
+const DATA: &str = "/var/lib/canopy-agent";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -40,7 +43,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Machine {
     /// The data folder of the running agent
-    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
 }
 
@@ -80,7 +83,7 @@ pub struct Join {
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,
     /// Where the agent keeps its identity and state
-    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
 }
 
@@ -88,7 +91,7 @@ pub struct Join {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Where the agent keeps its identity and state
-    #[arg(long, env = "CANOPY_DATA", value_name = "DIR")]
+    #[arg(long, env = "CANOPY_DATA", value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
     /// The cluster to work on
     #[command(flatten)]

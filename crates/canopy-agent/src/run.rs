@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use canopy_content::{Blobs, Pull};
 use canopy_core::Agent;
-use canopy_identity::{Folder as Identities, Identity, Trust, key, tls};
+use canopy_identity::{Folder as Identities, Identity, Role, Trust, key, tls};
 use canopy_link::limits::KeepAlive;
 use canopy_link::{Answer, Dialer, Query, Responder, uplink};
 use canopy_model::Boot;
@@ -27,6 +27,12 @@ pub(crate) async fn run(args: args::Run) -> anyhow::Result<()> {
     let folder = Folder::new(&args.data);
     let identities = folder.identity()?;
     let identity = identities.load(clock::wall().0 / 1000)?;
+    let peer = identity.peer();
+    ensure!(
+        peer.role == Role::Agent,
+        "{} holds the identity of {peer}: give this agent's own folder as --data",
+        args.data.display()
+    );
     let span = info_span!("node", path = %identity.peer().path);
     work(args, folder, identities, identity).instrument(span).await
 }

@@ -42,7 +42,7 @@ fn next(args: &InitArgs) -> String {
     };
     format!(
         "Start it:\n  canopy-hub run --data {} --listen {listen} --advertise {advertise} --admin {admin}\n\
-         Then let others join:\n  canopy token create --role hub --name NAME\n",
+         Then let others join:\n  canopy token create --parent / --hub --name NAME\n  canopy token create --parent / --agent --name NAME\n",
         args.data.folder.display()
     )
 }

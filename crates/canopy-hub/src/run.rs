@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use canopy_content::{Blobs, ContentService, Pull};
 use canopy_core::Hub;
-use canopy_identity::{Accept, Folder, key, tls};
+use canopy_identity::{Accept, Folder, Role, key, tls};
 use canopy_link::limits::{Admission, KeepAlive};
 use canopy_link::{Children, Dialer, downlink, enroll, listen, uplink};
 use canopy_model::Boot;
@@ -43,6 +43,11 @@ impl Server {
     pub async fn bind(args: &RunArgs) -> anyhow::Result<Self> {
         let identity = Folder::open(args.data.identity())?.load(seconds())?;
         let peer = identity.peer().clone();
+        ensure!(
+            peer.role == Role::Hub,
+            "{} holds the identity of {peer}: give this hub's own folder as --data",
+            args.data.folder.display()
+        );
         let domain = identity.anchor().domain().clone();
         let (slots, store) = args.data.open(peer.path.is_root())?;
         let below = listen_at(args.addresses.listen, "--listen").await?;
