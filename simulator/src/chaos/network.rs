@@ -79,10 +79,10 @@ impl World {
             return;
         }
         let at = match odd {
-            0 => now + delay + 1,
+            0..=2 => now + 1,
             _ => (now + delay).max(session.clear_at[up]),
         };
-        if odd == 0 && at < session.clear_at[up] {
+        if odd <= 2 && at < session.clear_at[up] {
             self.occurrences.note("frame out of order");
         }
         session.clear_at[up] = session.clear_at[up].max(at + 1);
@@ -90,7 +90,7 @@ impl World {
             EdgeId::Parent => self.edge_towards(to, child),
             EdgeId::Child(_) => EdgeId::Parent,
         };
-        if odd == 1 {
+        if odd == 3 {
             self.occurrences.note("frame repeated");
             let again =
                 Event::Deliver { node: to, edge: edge_there.clone(), session: id, frame: frame.clone() };

@@ -163,6 +163,12 @@ impl Hub {
                 step.effect(Effect::Alert(Alert::Restored { peer: id.clone() }));
                 self.renew(now, touched, step);
             }
+            // A copy from before this incarnation's end must not speak in its name: what the peer
+            // learned in it later would be missing from the snapshot.
+            Resume::LostHistory if !self.history.is_renewed() => {
+                step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+                self.renew(now, touched, step);
+            }
             Resume::LostHistory if self.history.recovering => {}
             Resume::LostHistory => {
                 step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
