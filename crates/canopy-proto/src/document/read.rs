@@ -1,6 +1,7 @@
 //! Text into admin objects, document by document, so that a mistake in one leaves the others alone.
 
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Options};
 
 use super::spec::{Empty, Placement, Workload};
@@ -40,15 +41,18 @@ pub enum Problem {
     Value(#[from] convert::Error),
 }
 
-/// Reads all documents of a YAML or JSON text, in their order; empty ones are left out.
+/// Reads all documents of a YAML or JSON text, in their order, and what Lists hold; empty ones are
+/// left out.
 pub fn read(text: &str) -> Vec<Result<v1::Object, Error>> {
     let documents = split(text).into_iter().enumerate();
     documents
-        .map(|(at, (first, text))| {
-            object(text).map_err(|(line, problem)| Error {
-                document: at + 1,
-                line: first + line.saturating_sub(1),
-                problem,
+        .flat_map(|(at, (first, text))| {
+            objects(text).into_iter().map(move |object| {
+                object.map_err(|(line, problem)| Error {
+                    document: at + 1,
+                    line: first + line.saturating_sub(1),
+                    problem,
+                })
             })
         })
         .collect()
@@ -87,7 +91,28 @@ struct Header {
     kind: String,
 }
 
-/// One document; a problem comes with its line inside the text, from 1.
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Value>,
+}
+
+/// What one document holds; a problem comes with its line inside the text, from 1. Those of a List's
+/// items come with the line of the List.
+fn objects(text: &str) -> Vec<Result<v1::Object, (usize, Problem)>> {
+    let is_list = yaml(text).is_ok_and(|header: Header| header.kind == "List");
+    if !is_list {
+        return vec![object(text)];
+    }
+    match yaml::<List>(text) {
+        Ok(list) => {
+            let items = list.items.iter().map(|item| object(&item.to_string()));
+            items.map(|item| item.map_err(|(_, problem)| (1, problem))).collect()
+        }
+        Err(problem) => vec![Err(problem)],
+    }
+}
+
+/// One object; a problem comes with its line inside the text, from 1.
 fn object(text: &str) -> Result<v1::Object, (usize, Problem)> {
     let Header { api_version, kind } = yaml(text)?;
     if api_version != API_VERSION {
@@ -145,6 +170,16 @@ mod tests {
         assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
         let error = read[1].as_ref().unwrap_err();
         assert_eq!((error.document, error.line), (2, 14), "{}", one_line(error));
+    }
+
+    #[test]
+    fn a_list_is_what_it_holds() {
+        let text = format!(
+            "apiVersion: {API_VERSION}\nkind: List\nitems:\n- {{apiVersion: {API_VERSION}, kind: Placement, \
+             metadata: {{name: a}}, spec: {{}}}}\n- {{apiVersion: v1, kind: Pod, metadata: {{name: b}}}}"
+        );
+        assert_eq!(read(&text).iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
+        assert!(read(&format!("apiVersion: {API_VERSION}\nkind: List\nitems: 3"))[0].is_err());
     }
 
     #[test]
