@@ -11,6 +11,8 @@
 //! - [`cluster`]: the embedded cluster, for demonstrations and simulations;
 //! - [`check`]: the promises, judged from the states of a whole tree.
 
+#![deny(clippy::wildcard_enum_match_arm, reason = "a new variant is decided about everywhere")]
+
 pub mod agent;
 pub mod check;
 pub mod cluster;

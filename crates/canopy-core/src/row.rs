@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use canopy_model::{Claims, Fleet, Home, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid};
+use canopy_model::{
+    Claims, Fleet, Home, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid, Work,
+};
 
 /// What a row is about. The numbers are part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +89,48 @@ pub enum Body {
     Fleet(Fleet),
     /// Of an unknown kind, or of a known kind in a form that this version cannot read.
     Opaque,
+}
+
+impl Body {
+    /// The object, if it is one.
+    pub fn object(&self) -> Option<&Arc<Object>> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// The record, if it is one.
+    pub fn record(&self) -> Option<&Record> {
+        if let Self::Record(record) = self { Some(record) } else { None }
+    }
+
+    /// The assignment, if it is one.
+    pub fn assignment(&self) -> Option<&Assignment> {
+        if let Self::Assignment(assignment) = self { Some(assignment) } else { None }
+    }
+
+    /// The report, if it is one.
+    pub fn report(&self) -> Option<&Report> {
+        if let Self::Report(report) = self { Some(report) } else { None }
+    }
+
+    /// The offer, if it is one.
+    pub fn offer(&self) -> Option<&Offer> {
+        if let Self::Offer(offer) = self { Some(offer) } else { None }
+    }
+
+    /// The orphan, if it is one.
+    pub fn orphan(&self) -> Option<&Orphan> {
+        if let Self::Orphan(orphan) = self { Some(orphan) } else { None }
+    }
+
+    /// The count of a grant, if it is one.
+    pub fn grant(&self) -> Option<u32> {
+        if let Self::Grant(count) = self { Some(*count) } else { None }
+    }
+
+    /// What a report says that the cluster holds, if it is a report and says so.
+    pub fn work(&self) -> Option<&Work> {
+        self.report()?.work.as_ref()
+    }
 }
 
 /// What a parent wants of one agent for one workload.

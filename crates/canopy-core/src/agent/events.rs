@@ -10,7 +10,7 @@ use crate::effect::{Alert, ClusterOrder, Effect};
 use crate::input::{ClusterEvent, Found};
 use crate::link::HEARTBEAT_EVERY;
 use crate::link::{EdgeId, Frame, Hello, History, Received, Resume, SessionId};
-use crate::row::{Assignment, Body, Key, RowKind};
+use crate::row::{Assignment, Key, RowKind};
 use crate::seam::Step;
 
 /// The wait after the first failure; it doubles with each further one.
@@ -32,10 +32,7 @@ impl Agent {
     }
 
     pub(super) fn connected(&mut self, now: Now, session: SessionId, step: &mut Step) {
-        let record = self.parent.inbox.rows().find_map(|(_, row)| match &row.payload.body {
-            Body::Record(record) => Some(record.clone()),
-            _ => None,
-        });
+        let record = self.parent.inbox.rows().find_map(|(_, row)| row.payload.body.record().cloned());
         self.parent.connect(now, session, &self.history, record, step);
     }
 
@@ -273,9 +270,7 @@ impl Agent {
     }
 
     pub(super) fn assignment(&self, uid: Uid) -> Option<&Assignment> {
-        match &self.parent.inbox.get(&Key::new(RowKind::Assignment, uid))?.body {
-            Body::Assignment(assignment) => Some(assignment),
-            _ => Some(&Assignment::Keep),
-        }
+        let row = self.parent.inbox.get(&Key::new(RowKind::Assignment, uid))?;
+        Some(row.body.assignment().unwrap_or(&Assignment::Keep))
     }
 }

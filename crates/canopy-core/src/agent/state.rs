@@ -131,8 +131,8 @@ impl Agent {
 
 /// The present value of a row for the parent.
 pub(super) fn value(held: &BTreeMap<Uid, Held>, claims: &Claims, key: &Key) -> Option<Payload> {
-    match key.kind {
-        RowKind::Claims => Some(Body::Claims(claims.clone()).into()),
-        _ => held.get(&key.uid).map(|held| Body::Report(held.report.clone()).into()),
+    match key.kind == RowKind::Claims {
+        true => Some(Body::Claims(claims.clone()).into()),
+        false => held.get(&key.uid).map(|held| Body::Report(held.report.clone()).into()),
     }
 }

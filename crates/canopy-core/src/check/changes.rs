@@ -6,7 +6,7 @@ use super::Violation;
 use super::view::{Node, Replaced};
 use crate::durable::{Assigned, ReceivedRow, Share, Slot, Value};
 use crate::link::EdgeId;
-use crate::row::{Assignment, Body, Key, RowKind};
+use crate::row::{Assignment, Key, RowKind};
 
 /// The promises that a commit broke, by the node after it and what it replaced.
 pub fn commit(after: &Node<'_>, replaced: &Replaced) -> Vec<Violation> {
@@ -28,7 +28,7 @@ pub fn commit(after: &Node<'_>, replaced: &Replaced) -> Vec<Violation> {
         (Slot::Received(EdgeId::Parent, generation, key), Some(Value::Received(row)))
             if was_current(after, replaced, *generation) =>
         {
-            drops_only_what_was_learned_there(after, key, row, *generation)
+            drops_only_what_was_learned_there(after, key, row)
         }
         _ => Vec::new(),
     });
@@ -57,10 +57,9 @@ fn grows_only_what_is_free(after: &Node<'_>, placement: Uid, name: &Name, before
 /// What a child holds of a placement by its own report: to count that is no growth.
 fn holds_already(hub: &Node<'_>, placement: Uid, name: &Name) -> u32 {
     let offered = hub.offer(placement, name).map_or(0, |offer| offer.grant.max(offer.held));
-    let reports = hub.rows(&EdgeId::Child(name.clone())).any(|(_, row)| match &row.payload.body {
-        Body::Report(report) => report.work.as_ref().is_some_and(|work| work.placements.contains(&placement)),
-        _ => false,
-    });
+    let reports = hub
+        .rows(&EdgeId::Child(name.clone()))
+        .any(|(_, row)| row.payload.body.work().is_some_and(|work| work.placements.contains(&placement)));
     let assigned =
         hub.assignments().any(|(child, _, it)| child == name && it.placements.contains(&placement));
     offered.max(u32::from(reports || assigned))
@@ -101,19 +100,15 @@ fn was_current(after: &Node<'_>, replaced: &Replaced, generation: bool) -> bool 
 
 /// A row missing from a snapshot is dropped only if it was learned in that same incarnation; otherwise
 /// it is kept as an orphan, until its home says that it was deleted.
-fn drops_only_what_was_learned_there(
-    after: &Node<'_>,
-    key: &Key,
-    row: &ReceivedRow,
-    _generation: bool,
-) -> Vec<String> {
+fn drops_only_what_was_learned_there(after: &Node<'_>, key: &Key, row: &ReceivedRow) -> Vec<String> {
     let kept = after.row(&EdgeId::Parent, key.kind, key.uid).is_some();
     let learned_there =
         after.received(&EdgeId::Parent).is_some_and(|received| received.cursor.incarnation == row.learned);
-    let decided = match &row.payload.body {
-        Body::Object(_) => after.row(&EdgeId::Parent, RowKind::Verdict, key.uid).is_some(),
-        Body::Assignment(assignment) => *assignment == Assignment::Remove,
-        _ => true,
+    let body = &row.payload.body;
+    let decided = match (body.object(), body.assignment()) {
+        (Some(_), _) => after.row(&EdgeId::Parent, RowKind::Verdict, key.uid).is_some(),
+        (None, Some(assignment)) => *assignment == Assignment::Remove,
+        (None, None) => true,
     };
     let role = if after.role == Role::Agent { "assignment" } else { "object" };
     match kept || learned_there || decided {

@@ -7,7 +7,6 @@ use canopy_model::{Path, Role, Uid};
 use super::Violation;
 use super::view::{Node, Tree};
 use crate::link::EdgeId;
-use crate::row::Body;
 
 /// The promises that a node keeps by itself.
 pub fn by_itself(node: &Node<'_>) -> Vec<Violation> {
@@ -57,10 +56,7 @@ fn decides_for_own_clusters(node: &Node<'_>) -> Vec<String> {
 /// An object's scope is the subtree of its home: a hub gets wishes from homes above it and from no
 /// other.
 fn wishes_come_from_above(node: &Node<'_>) -> Vec<String> {
-    let objects = node.rows(&EdgeId::Parent).filter_map(|(_, row)| match &row.payload.body {
-        Body::Object(object) => Some(object),
-        _ => None,
-    });
+    let objects = node.rows(&EdgeId::Parent).filter_map(|(_, row)| row.payload.body.object());
     let foreign = objects.filter(|object| {
         let home = &object.metadata.home;
         !node.is_in_scope(home) || home.path == node.path

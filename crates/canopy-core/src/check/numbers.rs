@@ -12,7 +12,7 @@ use super::Violation;
 use super::view::Node;
 use crate::durable::SentRow;
 use crate::link::EdgeId;
-use crate::row::{Assignment, Body, Key, Offer, RowKind};
+use crate::row::{Assignment, Key, Offer, RowKind};
 
 /// The promises that a parent and a child keep together about numbers.
 pub fn between(parent: &Node<'_>, child: &Node<'_>) -> Vec<Violation> {
@@ -48,10 +48,7 @@ fn counts_what_may_be_held(parent: &Node<'_>, child: &Node<'_>, name: &Name) -> 
 
 /// The placements with a number that apply at a hub and that nobody doubts.
 fn numbered(hub: &Node<'_>) -> BTreeSet<Uid> {
-    let inherited = hub.rows(&EdgeId::Parent).filter_map(|(_, row)| match &row.payload.body {
-        Body::Object(object) => Some(object),
-        _ => None,
-    });
+    let inherited = hub.rows(&EdgeId::Parent).filter_map(|(_, row)| row.payload.body.object());
     let objects = hub.own_objects().chain(inherited);
     let numbered = objects.filter(|it| it.placement().is_some_and(|spec| spec.number_of_clusters.is_some()));
     numbered.map(|object| object.metadata.uid).filter(|uid| !hub.is_in_doubt(*uid)).collect()
@@ -117,9 +114,9 @@ fn works<'a>(agent: &Node<'a>) -> BTreeMap<Uid, &'a [Uid]> {
 }
 
 fn told_to_run<'a>(agent: &Node<'a>) -> impl Iterator<Item = (Uid, &'a [Uid])> {
-    agent.rows(&EdgeId::Parent).filter_map(|(key, row)| match &row.payload.body {
-        Body::Assignment(Assignment::Run(run)) => Some((key.uid, run.placements.as_slice())),
-        _ => None,
+    agent.rows(&EdgeId::Parent).filter_map(|(key, row)| match row.payload.body.assignment()? {
+        Assignment::Run(run) => Some((key.uid, run.placements.as_slice())),
+        Assignment::Remove | Assignment::Keep => None,
     })
 }
 

@@ -7,7 +7,7 @@ use canopy_model::{Home, Name, Object, Path, Record, Report, Role, Uid, Work};
 use crate::cluster::Cluster;
 use crate::durable::{Assigned, Received, ReceivedRow, SentRow, Share, Slot, Value};
 use crate::link::{EdgeId, History, Resume};
-use crate::row::{Body, Key, Offer, RowKind};
+use crate::row::{Key, Offer, RowKind};
 
 /// What a store holds.
 pub type Slots = BTreeMap<Slot, Value>;
@@ -197,10 +197,9 @@ impl<'a> Node<'a> {
 
     /// The objects that are at home here.
     pub fn own_objects(&self) -> impl Iterator<Item = &'a std::sync::Arc<Object>> {
-        self.slots.range(Slot::Object(Uid(0))..).map_while(|(_, value)| match value {
-            Value::Object(object) => Some(object),
-            _ => None,
-        })
+        self.slots
+            .range(Slot::Object(Uid(0))..)
+            .map_while(|(_, value)| if let Value::Object(object) = value { Some(object) } else { None })
     }
 
     /// An object that applies here, at home here or above.
@@ -208,10 +207,11 @@ impl<'a> Node<'a> {
         if let Some(Value::Object(object)) = self.slots.get(&Slot::Object(uid)) {
             return Some(object);
         }
-        match &self.row(&EdgeId::Parent, RowKind::Object, uid)?.payload.body {
-            Body::Object(object) => Some(object),
-            _ => None,
-        }
+        self.row(&EdgeId::Parent, RowKind::Object, uid)?
+            .payload
+            .body
+            .object()
+            .map(std::convert::AsRef::as_ref)
     }
 
     /// Whether somebody above no longer knows an object that is kept here.
@@ -226,26 +226,17 @@ impl<'a> Node<'a> {
         if let Some(Value::Object(object)) = self.slots.get(&Slot::Object(placement)) {
             return object.placement()?.number_of_clusters;
         }
-        match self.row(&EdgeId::Parent, RowKind::Grant, placement)?.payload.body {
-            Body::Grant(count) => Some(count),
-            _ => None,
-        }
+        self.row(&EdgeId::Parent, RowKind::Grant, placement)?.payload.body.grant()
     }
 
     /// What a child hub offers of a placement.
     pub fn offer(&self, placement: Uid, name: &Name) -> Option<&'a Offer> {
-        match &self.row(&EdgeId::Child(name.clone()), RowKind::Offer, placement)?.payload.body {
-            Body::Offer(offer) => Some(offer),
-            _ => None,
-        }
+        self.row(&EdgeId::Child(name.clone()), RowKind::Offer, placement)?.payload.body.offer()
     }
 
     /// What an own cluster reports on a workload.
     pub fn report(&self, workload: Uid, name: &Name) -> Option<&'a Report> {
-        match &self.row(&EdgeId::Child(name.clone()), RowKind::Report, workload)?.payload.body {
-            Body::Report(report) => Some(report),
-            _ => None,
-        }
+        self.row(&EdgeId::Child(name.clone()), RowKind::Report, workload)?.payload.body.report()
     }
 
     /// The work that an agent has, or may have, in its cluster.

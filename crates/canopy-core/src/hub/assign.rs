@@ -5,7 +5,7 @@ use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
 use super::settle::Touched;
 use super::state::Hub;
 use crate::durable::{Assigned, Change, Slot, Value};
-use crate::row::{Body, Key, RowKind};
+use crate::row::{Key, RowKind};
 use crate::seam::Step;
 
 impl Hub {
@@ -118,10 +118,7 @@ impl Hub {
 
     /// What an own cluster last reported on a workload.
     pub(super) fn report(&self, uid: Uid, name: &Name) -> Option<&Report> {
-        match &self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Report, uid))?.body {
-            Body::Report(report) => Some(report),
-            _ => None,
-        }
+        self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Report, uid))?.body.report()
     }
 
     /// Whether the cluster has obeyed the present assignment and holds nothing of the workload.

@@ -279,10 +279,7 @@ impl Hub {
             self.children.iter().filter(|(_, child)| leaving(child)).map(|(name, _)| name.clone()).collect();
         for name in names {
             let holds = self.assigned.keys().any(|(_, child)| *child == name)
-                || self.children[&name].edge.inbox.rows().any(|(_, row)| match &row.payload.body {
-                    Body::Report(report) => report.work.is_some(),
-                    _ => false,
-                });
+                || self.children[&name].edge.inbox.rows().any(|(_, row)| row.payload.body.work().is_some());
             if !holds && self.may_decide(&name) {
                 self.drop_child(&name, touched, step);
             }

@@ -63,7 +63,10 @@ impl Hub {
                 RowKind::Offer => self.offer(key.uid).map(Body::Offer),
                 RowKind::Orphan => self.orphan(key.uid).map(Body::Orphan),
                 RowKind::Fleet => Some(Body::Fleet(self.fleet())),
-                _ => None,
+                RowKind::Object | RowKind::Grant | RowKind::Record | RowKind::Verdict | RowKind::Doubt => {
+                    None
+                }
+                RowKind::Assignment | RowKind::Report | RowKind::Claims | RowKind::Other(_) => None,
             };
             self.told.insert(key, body.unwrap_or(Body::Opaque));
         }

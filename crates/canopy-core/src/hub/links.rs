@@ -52,10 +52,7 @@ impl Hub {
         }
         let Some(mut edge) = self.take_edge(&id) else { return };
         let record = match (&id, edge.inbox.rows().find(|(key, _)| key.kind == RowKind::Record)) {
-            (EdgeId::Parent, Some((_, row))) => match &row.payload.body {
-                Body::Record(record) => Some(record.clone()),
-                _ => None,
-            },
+            (EdgeId::Parent, Some((_, row))) => row.payload.body.record().cloned(),
             _ => None,
         };
         edge.connect(now, session, &self.history, record, step);
@@ -130,10 +127,9 @@ impl Hub {
     /// an old copy.
     fn face_proof(&mut self, now: Now, id: &EdgeId, keys: &[Key], touched: &mut Touched, step: &mut Step) {
         let edge = self.edge(id);
-        let homes = keys.iter().filter_map(|key| match &edge?.inbox.get(key)?.body {
-            Body::Report(report) => report.work.as_ref().map(|work| &work.home),
-            Body::Orphan(orphan) => Some(&orphan.home),
-            _ => None,
+        let homes = keys.iter().filter_map(|key| {
+            let body = &edge?.inbox.get(key)?.body;
+            body.work().map(|work| &work.home).or_else(|| body.orphan().map(|orphan| &orphan.home))
         });
         let proven = homes.into_iter().any(|home| self.proves_restored(home));
         if proven && !self.history.is_renewed() {
@@ -225,26 +221,20 @@ impl Hub {
         let rows: Vec<(Key, Body)> =
             child.edge.inbox.rows().map(|(key, row)| (*key, row.payload.body.clone())).collect();
         for (key, body) in rows {
-            match body {
-                Body::Report(report) => {
-                    let Some(work) = report.work else { continue };
-                    if self.assigned.contains_key(&(key.uid, name.clone())) {
-                        continue;
-                    }
-                    for placement in &work.placements {
-                        self.set_share(*placement, name, Share { grant: 1, ceiling: 1 }, step);
-                    }
-                    if self.is_known(key.uid) {
-                        let assigned = Assigned { run: true, placements: work.placements };
-                        self.set_assigned(key.uid, name, Some(assigned), step);
-                        self.touch_child_row(name, Key::new(RowKind::Assignment, key.uid), true, step);
-                    }
+            let pair = (key.uid, name.clone());
+            if let Some(work) = body.work().filter(|_| !self.assigned.contains_key(&pair)) {
+                for placement in &work.placements {
+                    self.set_share(*placement, name, Share { grant: 1, ceiling: 1 }, step);
                 }
-                Body::Offer(offer) if !self.shares.contains_key(&(key.uid, name.clone())) => {
-                    let share = Share { grant: offer.grant, ceiling: offer.grant.max(offer.held) };
-                    self.set_share(key.uid, name, share, step);
+                if self.is_known(key.uid) {
+                    let assigned = Assigned { run: true, placements: work.placements.clone() };
+                    self.set_assigned(key.uid, name, Some(assigned), step);
+                    self.touch_child_row(name, Key::new(RowKind::Assignment, key.uid), true, step);
                 }
-                _ => {}
+            }
+            if let Some(offer) = body.offer().filter(|_| !self.shares.contains_key(&pair)) {
+                let share = Share { grant: offer.grant, ceiling: offer.grant.max(offer.held) };
+                self.set_share(key.uid, name, share, step);
             }
         }
     }
@@ -296,10 +286,9 @@ impl Hub {
             object.is_some_and(|row| row.orphaned)
         };
         let orphaned = edge.inbox.rows().filter(|(_, row)| row.orphaned).map(|(key, _)| *key);
-        let stale = orphaned.filter(|key| match key.kind {
-            RowKind::Grant => !in_doubt(key.uid),
-            RowKind::Verdict | RowKind::Doubt => true,
-            _ => false,
+        let stale = orphaned.filter(|key| {
+            matches!(key.kind, RowKind::Verdict | RowKind::Doubt)
+                || key.kind == RowKind::Grant && !in_doubt(key.uid)
         });
         for key in stale.collect::<Vec<_>>() {
             edge.inbox.remove(id, &key, step);

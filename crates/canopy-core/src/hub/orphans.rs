@@ -61,10 +61,9 @@ impl Hub {
         let inherited = self.parent.iter().flat_map(|edge| edge.inbox.rows()).filter(|(_, row)| row.orphaned);
         let mut uids: std::collections::BTreeSet<Uid> = inherited.map(|(key, _)| key.uid).collect();
         for child in self.children.values() {
-            let doubtful = |(key, row): &(&Key, &crate::durable::ReceivedRow)| match &row.payload.body {
-                Body::Orphan(_) => true,
-                Body::Report(report) => report.work.is_some() && !self.is_known(key.uid),
-                _ => false,
+            let doubtful = |(key, row): &(&Key, &crate::durable::ReceivedRow)| {
+                let body = &row.payload.body;
+                body.orphan().is_some() || body.work().is_some() && !self.is_known(key.uid)
             };
             uids.extend(child.edge.inbox.rows().filter(doubtful).map(|(key, _)| key.uid));
         }

@@ -165,12 +165,7 @@ impl Hub {
     /// What runs on an own cluster, in the order of names.
     pub fn works(&self, name: &Name) -> Vec<&Work> {
         let rows = self.children.get(name).into_iter().flat_map(|child| child.edge.inbox.rows());
-        let mut works: Vec<&Work> = rows
-            .filter_map(|(_, row)| match &row.payload.body {
-                Body::Report(report) => report.work.as_ref(),
-                _ => None,
-            })
-            .collect();
+        let mut works: Vec<&Work> = rows.filter_map(|(_, row)| row.payload.body.work()).collect();
         works.sort_by(|a, b| (&a.name, &a.home.path).cmp(&(&b.name, &b.home.path)));
         works
     }

@@ -237,10 +237,7 @@ impl Hub {
     }
 
     fn offer_of(&self, placement: Uid, name: &Name) -> Option<&Offer> {
-        match &self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Offer, placement))?.body {
-            Body::Offer(offer) => Some(offer),
-            _ => None,
-        }
+        self.children.get(name)?.edge.inbox.get(&Key::new(RowKind::Offer, placement))?.body.offer()
     }
 
     /// A child hub's offer, if it has seen its present grant.

@@ -244,13 +244,8 @@ impl Hub {
 
     /// All objects that apply here.
     pub fn all_objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        let inherited =
-            self.parent.iter().flat_map(|edge| edge.inbox.rows()).filter_map(|(_, row)| {
-                match &row.payload.body {
-                    Body::Object(object) => Some(object),
-                    _ => None,
-                }
-            });
+        let inherited = self.parent.iter().flat_map(|edge| edge.inbox.rows());
+        let inherited = inherited.filter_map(|(_, row)| row.payload.body.object());
         self.objects.values().chain(inherited)
     }
 

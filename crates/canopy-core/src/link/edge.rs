@@ -300,7 +300,7 @@ impl Edge {
             {
                 Some(history.version)
             }
-            _ => None,
+            Sending::Live { .. } | Sending::AwaitHello | Sending::Snapshot { .. } => None,
         };
         if session.peer.is_some() {
             self.send(Message::Heartbeat { sent, stalest_ms }, step);

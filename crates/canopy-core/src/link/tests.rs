@@ -186,10 +186,7 @@ fn value(disk: &Slots, key: &Key) -> Option<Payload> {
 }
 
 fn number(payload: &Payload) -> u32 {
-    match payload.body {
-        Body::Grant(number) => number,
-        _ => panic!("only grants are told here"),
-    }
+    payload.body.grant().expect("only grants are told here")
 }
 
 /// A parent, a child, and what is under way between them.
@@ -368,12 +365,14 @@ impl Pair {
             Ok::<(), ()>(())
         });
         for effect in effects.unwrap() {
-            match effect {
-                Effect::Send { session, frame, .. } if Some(session) == self.session => {
+            if let Effect::Send { session, frame, .. } = effect {
+                if Some(session) == self.session {
                     self.line(!child).push_back(frame);
                 }
-                Effect::Disconnect { session, .. } if Some(session) == self.session => self.cut(),
-                _ => {}
+            } else if let Effect::Disconnect { session, .. } = effect
+                && Some(session) == self.session
+            {
+                self.cut();
             }
         }
     }
