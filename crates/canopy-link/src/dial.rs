@@ -189,7 +189,7 @@ impl fmt::Display for Error {
     /// Names every address. The causes are part of it, since a list has no single source.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("no address of the parent is known: give one with --parent-address");
+            return f.write_str("no address of the parent is known: join again with a token that names one");
         }
         let attempts: Vec<_> = self.0.iter().map(|attempt| with_sources(attempt)).collect();
         f.write_str(&attempts.join("; "))

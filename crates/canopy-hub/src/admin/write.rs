@@ -101,7 +101,8 @@ impl Api {
         Ok(())
     }
 
-    /// Hubs and clusters have nothing to specify besides their labels.
+    /// Hubs and clusters have nothing to specify besides their labels. Labels that are not named
+    /// stay: others set them, and work may hang on them.
     async fn apply_labels(
         &self,
         caller: &Caller,
@@ -110,11 +111,10 @@ impl Api {
     ) -> Result<v1::ApplyResponse, Error> {
         let name = self.child_name(path)?;
         let recorded = self.labels_of(&name).await?;
-        let removed = recorded.keys().filter(|key| !labels.contains_key(*key)).map(|key| (key.clone(), None));
-        let set = labels.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-        let changes = removed.chain(set).collect();
+        let changes = labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
         self.command(caller, Verb::Label { name: name.clone(), changes, overwrite: true }).await?;
-        let outcome = match recorded == labels {
+        let unchanged = labels.iter().all(|(key, value)| recorded.get(key) == Some(value));
+        let outcome = match unchanged {
             true => v1::apply_response::Outcome::Unchanged,
             false => v1::apply_response::Outcome::Configured,
         };
