@@ -1,6 +1,7 @@
 //! A small tree under faults drawn from a seed.
 //!
 //! - [`world`]: nodes with their disks, the virtual clock and the queue of events;
+//! - [`process`]: how a node starts, commits, performs effects and crashes;
 //! - [`network`]: connections that delay, repeat, reorder, fall silent and break;
 //! - [`administrator`]: who writes objects, moves labels and resolves what only a person can;
 //! - [`faults`]: what goes wrong;
@@ -11,6 +12,7 @@ mod administrator;
 mod faults;
 mod network;
 mod occurrences;
+mod process;
 mod witness;
 mod world;
 
