@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::{DeleteOption, StrategyType};
+use canopy_upkeep::{DeleteOption, StrategyType};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::PropagationPolicy;

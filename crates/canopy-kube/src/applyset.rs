@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use canopy_model::upkeep::DeleteOption;
 use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
+use canopy_upkeep::DeleteOption;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -268,7 +268,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use canopy_model::upkeep::PropagationPolicy;
+    use canopy_upkeep::PropagationPolicy;
 
     fn parent() -> Parent {
         Parent {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use canopy_model::upkeep::{UpdateStrategy, Upkeep};
 use canopy_model::{Home, Uid};
+use canopy_upkeep::{UpdateStrategy, Upkeep};
 use kube::api::DynamicObject;
 
 use crate::object::{GroupKind, ObjectName};

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::{DeleteOption, PropagationPolicy};
+use canopy_upkeep::{DeleteOption, PropagationPolicy};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::{self, DeleteParams, DynamicObject, PartialObjectMeta, Preconditions};

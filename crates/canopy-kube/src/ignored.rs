@@ -3,7 +3,7 @@
 //! Server-side apply takes a field away when its manager applies without it. Therefore a field is
 //! left out only once somebody else holds it; as long as it is ours it goes along.
 
-use canopy_model::upkeep::{self, IgnoreCondition, IgnoreFields};
+use canopy_upkeep::{IgnoreCondition, IgnoreFields};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(crate) fn leave(wanted: &DynamicObject, live: &DynamicObject, ignored: &[Ign
         return wanted.clone();
     };
     for rule in ignored {
-        for path in rule.json_paths.iter().filter_map(|path| upkeep::fields(path)) {
+        for path in rule.json_paths.iter().filter_map(|path| canopy_upkeep::fields(path)) {
             match (is_ours(live, &path), rule.condition) {
                 (true, IgnoreCondition::OnSpokeChange) => {}
                 (true, IgnoreCondition::OnSpokePresent) => put(&mut value, &path, field(&present, &path)),

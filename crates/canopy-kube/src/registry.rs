@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::StrategyType;
+use canopy_upkeep::StrategyType;
 use tokio::sync::watch;
 
 use crate::kinds::Kind;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::{StrategyType, UpdateStrategy};
+use canopy_upkeep::{StrategyType, UpdateStrategy};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::Status;

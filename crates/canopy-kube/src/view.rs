@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use canopy_model::Uid;
-use canopy_model::upkeep::StrategyType;
+use canopy_upkeep::StrategyType;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canopy_model::Uid;
-use canopy_model::upkeep::StrategyType;
+use canopy_upkeep::StrategyType;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::Client;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed, Reason};
-use canopy_model::upkeep::Upkeep;
 use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
 use canopy_testbed::{ControlPlane, tools};
+use canopy_upkeep::Upkeep;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use kube::api::{Api, Patch, PatchParams};

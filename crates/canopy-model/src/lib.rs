@@ -1,13 +1,13 @@
 //! The nouns of Canopy: what a fleet consists of, as plain values.
 //!
 //! Everything here is data with its rules of validity; nothing here decides, waits, reads a clock
-//! or knows how it is written to disk or wire; only [`upkeep`] has its form from a standard. In reading order:
+//! or knows how it is written to disk or wire. In reading order:
 //!
 //! - [`name`], [`path`], [`uid`], [`digest`], [`time`]: what things are called, where they stand in
 //!   the tree, and when;
 //! - [`labels`]: labels and the selectors over them;
 //! - [`object`]: what users write, with its metadata and home; its two specifications are
-//!   [`placement`] and [`workload`]; [`upkeep`] is how a cluster keeps a workload's objects;
+//!   [`placement`] and [`workload`];
 //! - [`record`]: what a hub records about a child;
 //! - [`status`]: what is observed, and the counts into which it is folded.
 
@@ -21,7 +21,6 @@ pub mod record;
 pub mod status;
 pub mod time;
 pub mod uid;
-pub mod upkeep;
 pub mod workload;
 
 pub use digest::Digest;
@@ -36,5 +35,4 @@ pub use record::{Claims, Record, Role};
 pub use status::{Condition, Counts, Fleet, Health, Report, Stamp, Summary, Sync, Work};
 pub use time::{Now, Uptime, Wall};
 pub use uid::Uid;
-pub use upkeep::Upkeep;
 pub use workload::{Revision, Workload};

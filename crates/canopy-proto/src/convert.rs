@@ -6,7 +6,7 @@
 pub mod inbound;
 pub mod outbound;
 
-use canopy_model::{labels, name, path, placement, uid, upkeep, workload};
+use canopy_model::{labels, name, path, placement, uid, workload};
 
 /// The project of objects that name none.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -77,7 +77,7 @@ pub enum Error {
     UpkeepJson(String),
     /// How a workload's objects are to be kept is refused.
     #[error(transparent)]
-    Upkeep(upkeep::Error),
+    Upkeep(canopy_upkeep::Error),
     /// A workload without content.
     #[error("spec.manifests is empty: give at least one Kubernetes object")]
     NoManifests,

@@ -1,6 +1,6 @@
 //! The content of a workload's revision: one JSON text.
 
-use canopy_model::Upkeep;
+use canopy_upkeep::Upkeep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use canopy_model::labels::{self, Operator};
 use canopy_model::{
     Digest, Kind, Labels, Name, ObjectName, Path, Placement, Requirement, ResourceVersion, Revision,
-    Selector, Uid, Upkeep, Workload,
+    Selector, Uid, Workload,
 };
+use canopy_upkeep::Upkeep;
 use serde_json::Value;
 
 use super::{DEFAULT_PROJECT, Error};

@@ -3,8 +3,9 @@
 use canopy_model::labels::Operator;
 use canopy_model::{
     Condition, Counts, Fleet, Health, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
-    Selector, Spec, Sync, Upkeep, Wall, Work, Workload,
+    Selector, Spec, Sync, Wall, Work, Workload,
 };
+use canopy_upkeep::Upkeep;
 use serde_json::Value;
 
 use crate::admin::v1;

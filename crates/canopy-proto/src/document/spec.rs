@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use canopy_model::Upkeep;
-use canopy_model::upkeep::{DeleteOption, ManifestConfig};
+use canopy_upkeep::Upkeep;
+use canopy_upkeep::{DeleteOption, ManifestConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
