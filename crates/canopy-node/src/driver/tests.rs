@@ -118,6 +118,8 @@ async fn what_waits_shares_a_commit_and_reads_see_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_does_not_keep_up_is_ended() {
     let bench = start(Hub::load(Path::root(), []));
+    // The start, and the connection.
+    bench.allow.send(true).unwrap();
     bench.allow.send(true).unwrap();
     let edge = EdgeId::Child("press-3".parse().unwrap());
     let (full, mut frames) = tokio::sync::mpsc::channel(1);
