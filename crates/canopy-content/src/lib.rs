@@ -18,4 +18,4 @@ pub mod service;
 pub use blobs::{BLOB_BYTES_MAX, Blobs};
 pub use client::fetch;
 pub use pull::{Fetch, FetchError, Pull};
-pub use service::{Access, ContentService};
+pub use service::{Access, ContentService, Permit};

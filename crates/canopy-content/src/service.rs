@@ -6,6 +6,7 @@ use canopy_model::Digest;
 use canopy_proto::content::v1::content_server::{Content, ContentServer};
 use canopy_proto::content::v1::{Chunk, GetRequest};
 use futures::Stream;
+use futures::future::BoxFuture;
 use futures::stream::try_unfold;
 use tonic::{Extensions, Request, Response, Status};
 use tracing::debug;
@@ -16,13 +17,16 @@ use crate::pull::{FetchError, Pull};
 /// Says who may have which blob.
 #[tonic::async_trait]
 pub trait Access: Send + Sync + 'static {
-    /// Whether the peer may have the blob. The peer is in the extensions of its request, as the
-    /// listener put it there.
+    /// Lets the peer have the blob until the permission ends; none if it may not. The peer is in
+    /// the extensions of its request, as the listener put it there.
     ///
     /// # Errors
     /// When nobody can say, or the peer may have nothing at all.
-    async fn allows(&self, peer: &Extensions, digest: Digest) -> Result<bool, Status>;
+    async fn permit(&self, peer: &Extensions, digest: Digest) -> Result<Option<Permit>, Status>;
 }
+
+/// A permission to read a blob. It completes when it is taken back, with what the peer is told.
+pub type Permit = BoxFuture<'static, Status>;
 
 /// The gRPC service `canopy.content.v1.Content`: blobs from the folder, or else from the parent.
 ///
@@ -48,23 +52,35 @@ impl<A: Access> Content for ContentService<A> {
         let (_, peer, message) = request.into_parts();
         let bytes = <[u8; 32]>::try_from(message.digest);
         let digest = Digest(bytes.map_err(|_| Status::invalid_argument("a digest has 32 bytes"))?);
-        if !self.access.allows(&peer, digest).await? {
+        let Some(mut permit) = self.access.permit(&peer, digest).await? else {
             debug!(%digest, "refused a blob that no row of the peer names");
             return Err(status(FetchError::Missing(digest)));
+        };
+        tokio::select! {
+            biased;
+            taken_back = &mut permit => return Err(taken_back),
+            here = self.pull.ensure(digest) => here.map_err(status)?,
         }
-        self.pull.ensure(digest).await.map_err(status)?;
         let outgoing = self.pull.blobs().outgoing(&digest).map_err(|error| status(error.into()))?;
         let outgoing = outgoing.ok_or_else(|| status(FetchError::Missing(digest)))?;
-        Ok(Response::new(Box::pin(try_unfold(outgoing, next))))
+        Ok(Response::new(Box::pin(try_unfold((outgoing, permit), next))))
     }
 }
 
 /// Reads a piece only when the peer has room for it; no thread waits for a peer.
-async fn next(mut outgoing: Outgoing) -> Result<Option<(Chunk, Outgoing)>, Status> {
+async fn next((mut outgoing, mut permit): Reading) -> Result<Option<(Chunk, Reading)>, Status> {
     let read = move || outgoing.chunk().map(|piece| piece.map(|data| (Chunk { data }, outgoing)));
-    let read = tokio::task::spawn_blocking(read).await.expect("reading blobs does not panic");
-    read.map_err(|error| status(error.into()))
+    let read = tokio::select! {
+        biased;
+        taken_back = &mut permit => return Err(taken_back),
+        read = tokio::task::spawn_blocking(read) => read.expect("reading blobs does not panic"),
+    };
+    let piece = read.map_err(|error| status(error.into()))?;
+    Ok(piece.map(|(chunk, outgoing)| (chunk, (outgoing, permit))))
 }
+
+/// A blob on its way, while that is permitted.
+type Reading = (Outgoing, Permit);
 
 /// How errors look to a child.
 fn status(error: FetchError) -> Status {

@@ -6,13 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use canopy_content::{Access, BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Pull, blobs, fetch};
+use canopy_content::{
+    Access, BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Permit, Pull, blobs, fetch,
+};
 use canopy_model::Digest;
 use canopy_proto::content::v1::content_client::ContentClient;
 use canopy_proto::content::v1::content_server::{Content, ContentServer};
 use canopy_proto::content::v1::{Chunk, GetRequest};
-use futures::{Stream, StreamExt as _, stream};
-use tokio::sync::Semaphore;
+use futures::{FutureExt as _, Stream, StreamExt as _, future, stream};
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Extensions, Request, Response, Status};
@@ -128,6 +130,28 @@ async fn a_blob_that_the_peer_may_not_have_is_as_unknown_as_one_that_is_nowhere(
 }
 
 #[tokio::test]
+async fn a_permission_that_is_taken_back_ends_what_is_under_way() {
+    let root = Folder::new();
+    let digest = root.blobs.put(&vec![7; BLOB_BYTES_MAX as usize]).unwrap();
+    let (take_back, taken_back) = watch::channel(false);
+    let channel = serve(ContentService::server(Pull::root(root.blobs.clone()), While(taken_back))).await;
+    let request = || GetRequest { digest: digest.0.to_vec() };
+    let mut chunks = ContentClient::new(channel.clone()).get(request()).await.unwrap().into_inner();
+    chunks.message().await.unwrap().unwrap();
+    take_back.send(true).unwrap();
+    let mut bytes = 0;
+    let refused = loop {
+        match chunks.message().await {
+            Ok(Some(chunk)) => bytes += chunk.data.len(),
+            Ok(None) => panic!("all of it arrived"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, "enough"));
+    assert!(bytes < BLOB_BYTES_MAX as usize / 2, "what was on the way arrives, and little more: {bytes}");
+}
+
+#[tokio::test]
 async fn a_hub_that_sends_other_bytes_or_too_many_is_not_believed() {
     let edge = Folder::new();
     let digest = Digest([1; 32]);
@@ -152,8 +176,8 @@ struct Everything;
 
 #[tonic::async_trait]
 impl Access for Everything {
-    async fn allows(&self, _: &Extensions, _: Digest) -> Result<bool, Status> {
-        Ok(true)
+    async fn permit(&self, _: &Extensions, _: Digest) -> Result<Option<Permit>, Status> {
+        Ok(Some(future::pending().boxed()))
     }
 }
 
@@ -162,8 +186,23 @@ struct Only(Digest);
 
 #[tonic::async_trait]
 impl Access for Only {
-    async fn allows(&self, _: &Extensions, digest: Digest) -> Result<bool, Status> {
-        Ok(digest == self.0)
+    async fn permit(&self, _: &Extensions, digest: Digest) -> Result<Option<Permit>, Status> {
+        Ok((digest == self.0).then(|| future::pending().boxed()))
+    }
+}
+
+/// Everybody may have everything until it is enough.
+struct While(watch::Receiver<bool>);
+
+#[tonic::async_trait]
+impl Access for While {
+    async fn permit(&self, _: &Extensions, _: Digest) -> Result<Option<Permit>, Status> {
+        let mut enough = self.0.clone();
+        let taken_back = async move {
+            enough.wait_for(|enough| *enough).await.unwrap();
+            Status::permission_denied("enough")
+        };
+        Ok(Some(taken_back.boxed()))
     }
 }
 

@@ -6,7 +6,8 @@
 //! - [`data`]: the data folder, and what becomes of a store that does not open;
 //! - [`init`], [`join`]: how a hub comes to be;
 //! - [`run`]: how its parts are joined;
-//! - [`registry`]: who may join it; [`door`]: what a child may have; [`parent`]: the hub above; [`shell`]: the core's effects;
+//! - [`registry`]: who may join it; [`door`]: who of them still belongs to it, and what they may have;
+//! - [`parent`]: the hub above; [`shell`]: the core's effects;
 //! - [`admin`]: the API for administrators and for the hub above;
 //! - [`health`]: probes and metrics.
 

@@ -2,7 +2,8 @@
 //!
 //! All of it lies in the identity folder, apart from the store. What is told is written down first.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
 
 use canopy_core::Hub;
 use canopy_core::command::{Command, Outcome, Refusal, Verb};
@@ -11,14 +12,18 @@ use canopy_identity::book::{self, Claim, IssueError, Terms, TokenBook};
 use canopy_identity::tls::Leaf;
 use canopy_identity::token::Secret;
 use canopy_identity::{
-    Certified, Folder, Identity, JoinToken, ProvenKey, Revocations, Role, Trust, folder, key,
+    Accepted, Certified, Folder, Identity, JoinToken, ProvenKey, Revocations, Role, Trust, folder, key,
 };
-use canopy_link::enroll::{Enroller, Refused};
+use canopy_link::Memberships;
+use canopy_link::enroll::{self, Enroller};
+use canopy_link::membership::{Bearer, Refused, Two};
 use canopy_model::{self as model, Labels, Name, Record, Uid};
-use canopy_node::{Handle, clock};
+use canopy_node::clock;
 use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 use tracing::{error, info, warn};
+
+use crate::door::Door;
 
 /// The identity of this hub, and what it grants.
 pub struct Registry {
@@ -28,6 +33,8 @@ pub struct Registry {
     trust: Trust,
     tokens: Mutex<TokenBook>,
     revocations: std::sync::Mutex<Revocations>,
+    accepted: std::sync::Mutex<BTreeMap<Name, Accepted>>,
+    memberships: Memberships,
 }
 
 /// Whom a token is to admit.
@@ -60,12 +67,15 @@ impl Registry {
     pub fn open(folder: Folder, identity: Identity) -> anyhow::Result<Self> {
         let revocations = folder.revocations()?;
         let tokens = folder.tokens()?;
+        let accepted = folder.children()?;
         Ok(Self {
             leaf: identity.leaf()?,
             trust: Trust::new(identity.anchor().clone(), revocations.clone()),
             identity: RwLock::new(identity),
             tokens: Mutex::new(tokens),
             revocations: std::sync::Mutex::new(revocations),
+            accepted: std::sync::Mutex::new(accepted),
+            memberships: Memberships::default(),
             folder,
         })
     }
@@ -83,6 +93,11 @@ impl Registry {
     /// This hub's identity as it is now.
     pub fn identity(&self) -> Identity {
         self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The children's open streams.
+    pub fn memberships(&self) -> &Memberships {
+        &self.memberships
     }
 
     /// The folder in which the identity lies.
@@ -117,7 +132,7 @@ impl Registry {
         Ok(JoinToken { id, secret, pin, parent, addresses, kind, name, expires })
     }
 
-    /// Refuses a node for ever. Its connections are ended by the core.
+    /// Refuses a node for ever, ends its streams and frees its name.
     pub fn revoke(&self, uid: Uid) {
         let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
         if !revocations.revoke_uid(uid) {
@@ -127,7 +142,60 @@ impl Registry {
             error!(%uid, %error, "a revocation was not written down and is lost with this process");
         }
         self.trust.reload(revocations.clone());
+        drop(revocations);
+        self.memberships.end(|peer, _| (peer.uid == uid).then(|| Refused::Released(peer.clone())));
+        self.free(uid);
         info!(%uid, "revoked");
+    }
+
+    fn free(&self, uid: Uid) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, _) in accepted.extract_if(.., |_, accepted| accepted.uid == uid) {
+            if let Err(error) = self.folder.remove_child(&name) {
+                warn!(%name, %error, "a file of a child that was let go stays behind");
+            }
+        }
+    }
+
+    /// Whether a child is the node that its name belongs to. The record decides; without one, the
+    /// identity that was accepted last. A name that is nobody's becomes that of the first to come.
+    pub fn recognise(&self, child: &Certified, recorded: Option<Uid>) -> Result<(), Refused> {
+        let Certified { peer, key, .. } = child;
+        if self.revocations().refuses(child) {
+            return Err(Refused::Released(peer.clone()));
+        }
+        let Some(name) = peer.path.name() else { return Err(Refused::Released(peer.clone())) };
+        let found = Accepted { uid: peer.uid, key: *key };
+        let known = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+        let of_record = |known: &Accepted| recorded.is_none_or(|uid| uid == known.uid);
+        let accepted = match (known.filter(of_record), recorded) {
+            (Some(known), _) => Bearer { uid: known.uid, key: Some(known.key) },
+            (None, Some(uid)) if uid != peer.uid => Bearer { uid, key: None },
+            (None, _) => return self.accept(name, found).map_err(|error| Refused::Unable(Box::new(error))),
+        };
+        let found = Bearer { uid: found.uid, key: Some(found.key) };
+        if accepted == found {
+            return Ok(());
+        }
+        Err(Refused::Other(Box::new(Two { path: peer.path.clone(), accepted, found })))
+    }
+
+    /// Makes an identity the one of its name; durable when it returns. Streams of any other end.
+    fn accept(&self, name: Name, found: Accepted) -> Result<(), folder::Error> {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.get(&name) != Some(&found) {
+            block_in_place(|| self.folder.save_child(&name, &found))?;
+            accepted.insert(name.clone(), found);
+        }
+        drop(accepted);
+        let bearer = |uid, key| Bearer { uid, key: Some(key) };
+        let accepted = bearer(found.uid, found.key);
+        self.memberships.end(|peer, key| {
+            let (found, path) = (bearer(peer.uid, key), peer.path.clone());
+            let other = path.name().as_ref() == Some(&name) && found != accepted;
+            other.then(|| Refused::Other(Box::new(Two { path, accepted: accepted.clone(), found })))
+        });
+        Ok(())
     }
 
     fn revocations(&self) -> Revocations {
@@ -135,26 +203,31 @@ impl Registry {
     }
 
     /// Redeems a token and issues the certificate; durable when it returns.
-    async fn admit(&self, claim: &Claim, key: &ProvenKey, taken: &[Name]) -> Result<Admitted, Refused> {
+    async fn admit(
+        &self,
+        claim: &Claim,
+        key: &ProvenKey,
+        taken: &[Name],
+    ) -> Result<Admitted, enroll::Refused> {
         let now = seconds();
         let mut tokens = self.tokens.lock().await;
         let mut next = tokens.clone();
         let admission = next
             .redeem(now, claim, key::random_uid(), |name| taken.contains(name))
-            .map_err(Refused::Token)?;
+            .map_err(enroll::Refused::Token)?;
         let identity = self.identity();
         let authority = identity.authority().expect("a hub's identity has an authority");
         let chain = authority
             .issue(admission.kind, &admission.name, admission.uid, key, now)
-            .map_err(Refused::Authority)?;
-        let certified = Certified::read(&chain[0]).map_err(|error| Refused::Hub(Box::new(error)))?;
+            .map_err(enroll::Refused::Authority)?;
+        let certified = Certified::read(&chain[0]).map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
         if self.revocations().refuses(&certified) {
             warn!(node = %certified.peer, token = claim.id.escape_debug().to_string(), "a revoked node tried to join");
-            return Err(Refused::Token(book::Refusal::Used));
+            return Err(enroll::Refused::Token(book::Refusal::Used));
         }
         if admission.first {
             block_in_place(|| self.folder.save_tokens(&next))
-                .map_err(|error| Refused::Hub(Box::new(error)))?;
+                .map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
             *tokens = next;
         }
         let role = match admission.kind {
@@ -163,7 +236,8 @@ impl Registry {
         };
         let labels = tokens.labels(&claim.id);
         let record = Record { uid: admission.uid, role, labels, leaving: false };
-        Ok(Admitted { chain, name: admission.name, record })
+        let repeated = (!admission.first).then_some(certified);
+        Ok(Admitted { chain, name: admission.name, record, repeated })
     }
 }
 
@@ -171,42 +245,53 @@ struct Admitted {
     chain: Chain,
     name: Name,
     record: Record,
+    /// Who it is, if it was admitted before.
+    repeated: Option<Certified>,
 }
 
 /// Answers those who ask for a certificate.
-pub struct Gate {
-    /// Tokens and certificates.
-    pub registry: Arc<Registry>,
-    /// Where children are recorded.
-    pub hub: Handle<Hub>,
-}
+pub struct Gate(pub Door);
 
 impl Enroller for Gate {
-    async fn join(&self, claim: Claim, key: ProvenKey) -> Result<Chain, Refused> {
-        let failed = |error: canopy_node::handle::Error| Refused::Hub(Box::new(error));
+    async fn join(&self, claim: Claim, key: ProvenKey) -> Result<Chain, enroll::Refused> {
+        let Door { registry, hub } = &self.0;
+        let failed = |error: canopy_node::handle::Error| enroll::Refused::Hub(Box::new(error));
         let recorded = |hub: &Hub| {
             let recorded = hub.children().iter().filter(|(_, child)| child.record.is_some());
             recorded.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
-        let taken = self.hub.read(recorded).await.map_err(failed)?;
-        let Admitted { chain, name, record } = self.registry.admit(&claim, &key, &taken).await?;
+        let taken = hub.read(recorded).await.map_err(failed)?;
+        let Admitted { chain, name, record, repeated } = registry.admit(&claim, &key, &taken).await?;
+        if let Some(child) = repeated {
+            // An answer that is had again gives no name back that went to another node since.
+            self.0.recognise(&child).await.map_err(enroll::Refused::Member)?;
+        }
+        let found = Accepted { uid: record.uid, key: key.fingerprint() };
         let principal = format!("token:{}", claim.id);
         let verb = Verb::Accept { name: name.clone(), record };
         let command = Command { id: key::random_uid(), principal, verb };
-        match self.hub.command(command).await.map_err(failed)? {
-            Outcome::Refused(Refusal::OtherIdentity { .. }) => {
-                Err(Refused::Token(book::Refusal::Taken(name)))
+        match hub.command(command).await.map_err(failed)? {
+            Outcome::Refused(refusal @ Refusal::OtherIdentity { .. }) => {
+                Err(enroll::Refused::Taken(Box::new(refusal)))
             }
-            Outcome::Refused(refusal) => Err(Refused::Hub(Box::new(refusal))),
-            _ => Ok(chain),
+            Outcome::Refused(refusal) => Err(enroll::Refused::Hub(Box::new(refusal))),
+            _ => {
+                registry.accept(name, found).map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
+                Ok(chain)
+            }
         }
     }
 
-    async fn renew(&self, certificate: Vec<u8>, key: ProvenKey) -> Result<Chain, Refused> {
-        let identity = self.registry.identity();
+    async fn renew(&self, certificate: Vec<u8>, key: ProvenKey) -> Result<Chain, enroll::Refused> {
+        let Door { registry, .. } = &self.0;
+        let identity = registry.identity();
         let authority = identity.authority().expect("a hub's identity has an authority");
-        let revocations = self.registry.revocations();
-        authority.renew(&certificate, &key, &revocations, seconds()).map_err(Refused::Authority)
+        let revocations = registry.revocations();
+        let renewed = authority.renew(&certificate, &key, &revocations, seconds());
+        let renewed = renewed.map_err(enroll::Refused::Authority)?;
+        let child = Certified::read(&renewed[0]).map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
+        self.0.recognise(&child).await.map_err(enroll::Refused::Member)?;
+        Ok(renewed)
     }
 }
 

@@ -119,11 +119,11 @@ async fn serve_children(listener: TcpListener, api: Api) -> anyhow::Result<()> {
     let (path, registry) = (api.peer.path.clone(), api.registry.clone());
     let accept = Accept::Children(path.clone());
     let tls = tls::server_config(registry.trust().clone(), accept, registry.leaf())?;
-    let gate = Gate { registry, hub: api.hub.clone() };
-    let content = ContentService::server(api.content.clone(), Door { hub: api.hub.clone() });
+    let door = Door { registry, hub: api.hub.clone() };
+    let content = ContentService::server(api.content.clone(), door.clone());
     let served = listen::server(KeepAlive::default())
-        .add_service(enroll::service(gate))
-        .add_service(downlink(path, api.hub.links(), api.children.clone()))
+        .add_service(enroll::service(Gate(door.clone())))
+        .add_service(downlink(path, api.hub.links(), api.children.clone(), door))
         .add_service(content)
         .serve_with_incoming(listen::incoming(listener, tls, Admission::default()));
     served.await.context("serving hubs and clusters failed")

@@ -6,6 +6,8 @@
 mod agent;
 #[path = "two_hubs/content.rs"]
 mod content;
+#[path = "two_hubs/members.rs"]
+mod members;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running hub, and an administrator's connection to it.
 struct Running {
     client: Client,
+    listen: SocketAddr,
     health: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -35,7 +38,12 @@ struct Running {
 
 impl Running {
     async fn start(data: &Path, context_file: &Path) -> Self {
-        let Command::Run(args) = parse(data, "run") else { unreachable!() };
+        Self::start_at(data, context_file, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn start_at(data: &Path, context_file: &Path, listen: SocketAddr) -> Self {
+        let Command::Run(mut args) = parse(data, "run") else { unreachable!() };
+        args.addresses.listen = listen;
         let mut server = Server::bind(&args).await.unwrap();
         let [below, admin, health] = server.addresses().unwrap();
         server.advertise(below.to_string());
@@ -43,7 +51,7 @@ impl Running {
         let task = tokio::spawn(server.run(stop.clone()));
         let contexts = Contexts::load(context_file).unwrap();
         let client = connect(contexts.pick(None).unwrap(), Some(&admin.to_string())).await.unwrap();
-        Self { client, health, stop, task }
+        Self { client, listen: below, health, stop, task }
     }
 
     async fn stop(self) {

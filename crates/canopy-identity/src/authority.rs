@@ -13,9 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use webpki::RawPublicKeyEntity;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use rustls::pki_types::CertificateDer;
 
 use crate::certificate::{self, Certified};
 use crate::key::{self, Key, ProvenKey};
@@ -181,7 +179,9 @@ impl Authority {
         now: u64,
     ) -> Result<Chain, Error> {
         let old = Certified::read(certificate).map_err(Error::RenewUnreadable)?;
-        if old.peer.path.parent().as_ref() != Some(self.path()) || !self.signed(certificate) {
+        let key_of_ours = rcgen::PublicKeyData::subject_public_key_info(&*self.key.0);
+        let ours = certificate::is_signed_by(certificate, &key_of_ours);
+        if old.peer.path.parent().as_ref() != Some(self.path()) || !ours {
             return Err(Error::RenewForeign { subject: old.peer, issuer: self.certified.peer.clone() });
         }
         if old.key != key.fingerprint() {
@@ -227,15 +227,6 @@ impl Authority {
     fn life(&self, now: u64, secs: u64) -> Range<u64> {
         let start = now.saturating_sub(BACKDATE_SECS).max(self.certified.not_before);
         start..(now + secs).min(self.certified.not_after)
-    }
-
-    /// Whether this authority's key signed `certificate`.
-    fn signed(&self, certificate: &[u8]) -> bool {
-        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
-        let spki = SubjectPublicKeyInfoDer::from(rcgen::PublicKeyData::subject_public_key_info(&*self.key.0));
-        let Ok(entity) = RawPublicKeyEntity::try_from(&spki) else { return false };
-        let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
-        entity.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, message, signature).is_ok()
     }
 }
 

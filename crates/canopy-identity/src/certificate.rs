@@ -7,12 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use canopy_model::{Uid, uid};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use webpki::RawPublicKeyEntity;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::peer::{self, Peer, TrustDomain};
+use crate::peer::{self, Peer, Role, TrustDomain};
 
 /// The BLAKE3 hash of something that must be recognised: a public key, or a root certificate.
 ///
@@ -84,10 +85,38 @@ impl Certified {
         })
     }
 
+    /// What the hub above has certified, on the chain of a connection that was verified: for a hub
+    /// the authority that signed the certificate which it presents, for others that certificate.
+    pub fn enrolled(chain: &[CertificateDer<'_>]) -> Result<Self, Error> {
+        let (first, above) = chain.split_first().ok_or(Error::Missing)?;
+        let presented = Self::read(first)?;
+        if presented.peer.role != Role::Hub {
+            return Ok(presented);
+        }
+        // Whatever else was put into the chain, its key did not sign.
+        let signer = above.iter().filter(|der| is_signed_by_certificate(first, der));
+        let mut found = signer.filter_map(|der| Self::read(der).ok());
+        found.find(|signer| signer.peer == presented.peer).ok_or(Error::Missing)
+    }
+
     /// When to renew: at two thirds of the certificate's life, in seconds since 1970.
     pub fn renew_at(&self) -> u64 {
         self.not_before + self.not_after.saturating_sub(self.not_before) / 3 * 2
     }
+}
+
+/// Whether the key, a SubjectPublicKeyInfo in DER, signed the certificate.
+pub(crate) fn is_signed_by(certificate: &[u8], key: &[u8]) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    let key = SubjectPublicKeyInfoDer::from(key);
+    let Ok(entity) = RawPublicKeyEntity::try_from(&key) else { return false };
+    let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
+    entity.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, message, signature).is_ok()
+}
+
+fn is_signed_by_certificate(certificate: &[u8], issuer: &[u8]) -> bool {
+    let Ok((_, issuer)) = X509Certificate::from_der(issuer) else { return false };
+    is_signed_by(certificate, issuer.public_key().raw)
 }
 
 fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Error> {

@@ -58,6 +58,18 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
     check_mode(path, found.permissions().mode(), 0o700)
 }
 
+/// The names of the files in a folder; none if there is no such folder.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    let listed = || {
+        let entries = fs::read_dir(folder)?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<io::Result<_>>()
+    };
+    match listed() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(io_error(folder, "read")),
+    }
+}
+
 /// Reads a file that only its owner can read.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
     let file = File::open(path).map_err(io_error(path, "read"))?;

@@ -8,6 +8,7 @@
 //! | `ca.pem`, `ca.key` | a hub's authority |
 //! | `tokens.json` | join tokens, as hashes, and what they were used for |
 //! | `revocations.json` | nodes and keys that are refused |
+//! | `children/` | a file for each child: see [`crate::children`] |
 //! | `joining.key` | the key of a join whose answer has not arrived yet |
 //!
 //! The folder and its files are their owner's alone; anything laxer is refused.
@@ -226,11 +227,11 @@ impl Folder {
         if self.file(name).exists() { self.read_json(name) } else { Ok(T::default()) }
     }
 
-    fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         serde_json::from_str(&self.read(name)?).map_err(|error| self.damaged(name, Damage::Json(error)))
     }
 
-    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
+    pub(crate) fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(value).expect("these types have only texts as keys");
         self.write(name, &(text + "\n"))
     }
@@ -243,7 +244,7 @@ impl Folder {
         file::write(&self.file(name), text).map_err(Error::File)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 

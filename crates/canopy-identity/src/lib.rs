@@ -10,7 +10,7 @@
 //! - [`certificate`]: the identity that a certificate states;
 //! - [`key`]: keys, and requests that prove the possession of one;
 //! - [`authority`]: issuing, where the issuer decides every field;
-//! - [`revocation`]: keys and uids that are refused for ever;
+//! - [`revocation`]: keys and uids that are refused for ever; [`children`]: those that are accepted;
 //! - [`verify`]: whether a certificate speaks for whom it names, on the chain that was really built;
 //! - [`tls`]: those rules as rustls configurations;
 //! - [`token`], [`book`]: join tokens, as their holder and as their issuer sees them;
@@ -19,6 +19,7 @@
 pub mod authority;
 pub mod book;
 pub mod certificate;
+pub mod children;
 mod file;
 pub mod folder;
 pub mod identity;
@@ -33,6 +34,7 @@ pub mod verify;
 pub use authority::Authority;
 pub use book::TokenBook;
 pub use certificate::{Certified, Fingerprint, peer_of};
+pub use children::Accepted;
 pub use folder::Folder;
 pub use identity::Identity;
 pub use key::{Key, ProvenKey};

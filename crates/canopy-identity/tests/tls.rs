@@ -380,6 +380,25 @@ async fn what_a_revoked_hub_issued_is_refused_with_it() {
     }
 }
 
+#[test]
+fn what_the_hub_above_certified_is_an_agents_key_and_a_hubs_authority() {
+    let fleet = Fleet::new();
+    let press = join(&fleet.plant_7, Role::Agent, "press-3");
+    assert_eq!(Certified::enrolled(press.chain()).unwrap().key, press.key().fingerprint());
+
+    let own = issuer(&fleet.plant_7).certified();
+    assert_eq!(&Certified::enrolled(fleet.plant_7.chain()).unwrap(), own);
+    assert_ne!(own.key, fleet.plant_7.key().fingerprint());
+
+    // An authority for the same node that signed nothing of this chain decides nothing.
+    let id = "spiffe://canopy.local/hub/eu/plant-7";
+    let (other, key) = forge(issuer(&fleet.eu), id, fleet.plant_7.peer().uid, true);
+    assert_ne!(key.fingerprint(), own.key);
+    let mut chain = fleet.plant_7.chain().to_vec();
+    chain.insert(1, other[0].clone());
+    assert_eq!(&Certified::enrolled(&chain).unwrap(), own);
+}
+
 #[tokio::test]
 async fn a_replaced_certificate_is_presented_at_once() {
     let fleet = Fleet::new();

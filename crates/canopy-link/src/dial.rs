@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tracing::debug;
 
+use crate::hearing::{Hearing, hearing};
 use crate::limits::{CONNECT_MAX, HEADER_BYTES_MAX, KeepAlive};
 
 /// What HTTP calls the hub. It is never looked up.
@@ -87,6 +88,24 @@ pub enum Attempt {
         #[source]
         source: io::Error,
     },
+    /// The hub does not accept this node's certificate.
+    #[error(
+        "the hub at {address} refuses this node's certificate: it has let this node go (to have it back, \
+         join it again with a new token and an empty data folder), or the certificate has expired"
+    )]
+    Certificate {
+        /// The address.
+        address: String,
+    },
+    /// The hub, or something on the way, closed the connection.
+    #[error("{address} closed the connection before it said anything: has the hub too many from here?")]
+    Closed {
+        /// The address.
+        address: String,
+        /// What the system or TLS says.
+        #[source]
+        source: io::Error,
+    },
     /// HTTP/2 failed.
     #[error("{address} broke the connection off")]
     Http {
@@ -123,10 +142,30 @@ pub async fn dial(
 }
 
 async fn attempt(address: &str, tls: &TlsConnector, keep_alive: KeepAlive) -> Result<Channel, Attempt> {
-    let stream = tokio::time::timeout(CONNECT_MAX, connect(address, tls))
-        .await
-        .map_err(|_| Attempt::Timeout { address: address.to_owned() })??;
-    over(stream, keep_alive).await.map_err(|source| Attempt::Http { address: address.to_owned(), source })
+    let attempt = async {
+        let (stream, heard) = hearing(connect(address, tls).await?);
+        let channel = over(stream, keep_alive).await;
+        match heard.await {
+            Ok(Err(error)) => Err(unheard(address, error)),
+            Ok(Ok(())) | Err(_) => {
+                channel.map_err(|source| Attempt::Http { address: address.to_owned(), source })
+            }
+        }
+    };
+    let late = |_| Attempt::Timeout { address: address.to_owned() };
+    tokio::time::timeout(CONNECT_MAX, attempt).await.map_err(late)?
+}
+
+/// Why a hub said nothing after the handshake: it looks at this node's certificate only then.
+fn unheard(address: &str, source: io::Error) -> Attempt {
+    use rustls::AlertDescription as Alert;
+    let address = address.to_owned();
+    match source.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(Alert::CertificateUnknown | Alert::CertificateExpired)) => {
+            Attempt::Certificate { address }
+        }
+        _ => Attempt::Closed { address, source },
+    }
 }
 
 async fn connect(address: &str, tls: &TlsConnector) -> Result<TlsStream<TcpStream>, Attempt> {
@@ -157,7 +196,7 @@ fn tls_attempt(address: &str, source: io::Error) -> Attempt {
 
 /// Speaks HTTP/2 over one connection that is already made.
 async fn over(
-    stream: TlsStream<TcpStream>,
+    stream: Hearing<TlsStream<TcpStream>>,
     keep_alive: KeepAlive,
 ) -> Result<Channel, tonic::transport::Error> {
     let mut once = Some(TokioIo::new(stream));
@@ -197,6 +236,13 @@ impl fmt::Display for Error {
 }
 
 impl StdError for Error {}
+
+impl Error {
+    /// Whether a hub was reached that does not accept this node's certificate.
+    pub fn is_refusal(&self) -> bool {
+        self.0.iter().any(|attempt| matches!(attempt, Attempt::Certificate { .. }))
+    }
+}
 
 #[cfg(test)]
 mod tests {

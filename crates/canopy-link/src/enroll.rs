@@ -27,6 +27,7 @@ use tracing::info;
 use crate::dial::{self, dial, with_sources};
 use crate::limits::{ENROLL_BYTES_MAX, KeepAlive};
 use crate::listen::ConnectInfo;
+use crate::membership;
 
 /// How long a hub may take to answer. It has to write down what it gives.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -50,6 +51,12 @@ pub enum Refused {
     /// The token does not admit this node.
     #[error("the join was refused")]
     Token(#[source] book::Refusal),
+    /// The name belongs to another node.
+    #[error("the name is taken")]
+    Taken(#[source] Box<dyn StdError + Send + Sync>),
+    /// The node is no member of this hub.
+    #[error("this node is not the one that is accepted here")]
+    Member(#[source] membership::Refused),
     /// The authority does not issue this.
     #[error("no certificate was issued")]
     Authority(#[source] authority::Error),
@@ -223,7 +230,8 @@ fn status(refused: &Refused) -> Status {
     use authority::Error as Issue;
     let code = match refused {
         Refused::Token(book::Refusal::Expired | book::Refusal::Used) => Code::FailedPrecondition,
-        Refused::Token(book::Refusal::Taken(_)) => Code::AlreadyExists,
+        Refused::Token(book::Refusal::Taken(_)) | Refused::Taken(_) => Code::AlreadyExists,
+        Refused::Member(refused) => Status::from(refused).code(),
         Refused::Token(book::Refusal::Nameless) => Code::InvalidArgument,
         Refused::Token(_) => Code::PermissionDenied,
         Refused::Authority(Issue::Place(_) | Issue::TooDeep { .. } | Issue::RenewUnreadable(_)) => {

@@ -27,6 +27,8 @@ pub(crate) const SETTINGS_FRAME: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 pub(crate) struct Fleet {
     pub(crate) root: Identity,
     pub(crate) plant: Identity,
+    /// What the hub refuses.
+    pub(crate) revocations: Revocations,
 }
 
 impl Fleet {
@@ -38,11 +40,11 @@ impl Fleet {
         let founded = now() - 2 * LEAF_LIFE_SECS;
         let root = Identity::root(&domain.parse().unwrap(), random_uid(), founded).unwrap();
         let plant = child_at(&root, Role::Hub, "plant-7", founded).reissued(now()).unwrap();
-        Self { root, plant }
+        Self { root, plant, revocations: Revocations::default() }
     }
 
     pub(crate) fn trust(&self) -> Trust {
-        Trust::new(self.root.anchor().clone(), Revocations::default())
+        Trust::new(self.root.anchor().clone(), self.revocations.clone())
     }
 
     pub(crate) fn server_config(&self) -> ServerConfig {

@@ -6,7 +6,8 @@
 //!
 //! - [`limits`]: every bound of a connection, and why;
 //! - [`listen`]: accepting connections, and who is at the other end of a request;
-//! - [`dial`]: reaching the parent at one of its addresses;
+//! - [`dial`]: reaching the parent at one of its addresses; `hearing`: whether it wants us;
+//! - [`membership`]: whether a hub still wants a child that it certified;
 //! - [`enroll`]: a node's first certificate, and its next ones;
 //! - [`session`], [`terms`]: frames between a driver and a peer, on either side;
 //! - [`mod@downlink`], [`mod@uplink`]: the parent's side and the child's;
@@ -18,8 +19,10 @@ pub mod downlink;
 pub mod enroll;
 #[cfg(test)]
 mod fixture;
+mod hearing;
 pub mod limits;
 pub mod listen;
+pub mod membership;
 pub mod session;
 pub mod terms;
 pub mod uplink;
@@ -29,5 +32,6 @@ mod tests;
 
 pub use converse::{Answer, AskError, Children, Query, Responder};
 pub use downlink::downlink;
+pub use membership::{Members, Membership, Memberships};
 pub use session::{Events, LinkEvent};
 pub use uplink::{Dialer, uplink};

@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use canopy_identity::{Certified, Fingerprint, Peer};
+use canopy_identity::{Certified, Peer};
 use rustls::ServerConfig;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -33,13 +33,15 @@ use crate::limits::{ACCEPT_PAUSE, Admission, HEADER_BYTES_MAX, KeepAlive, PENDIN
 /// Connections that wait for the server to take them.
 const READY_MAX: usize = 16;
 
+/// What a client that is refused may have sent before it knew: its first flight and a request.
+const REFUSED_BYTES_MAX: u64 = 64 * 1024;
+
 /// Who is at the other end of a connection. Every request carries it as an extension.
 #[derive(Debug, Clone)]
 pub struct ConnectInfo {
-    /// The node; none for a client without a certificate.
-    pub peer: Option<Peer>,
-    /// The hash of the node's key.
-    pub key: Option<Fingerprint>,
+    /// What this hub has certified about the node: for a hub its authority. None for a client
+    /// without a certificate.
+    pub certified: Option<Certified>,
     /// Where it comes from.
     pub remote: SocketAddr,
 }
@@ -76,12 +78,17 @@ pub fn server(keep_alive: KeepAlive) -> Server {
         .max_concurrent_streams(STREAMS_MAX)
 }
 
-/// The node that makes a request with these extensions.
-pub fn peer(request: &Extensions) -> Result<&Peer, Status> {
+/// What is certified about the node that makes a request with these extensions.
+pub fn certified(request: &Extensions) -> Result<&Certified, Status> {
     let info = request.get::<ConnectInfo>();
-    info.and_then(|info| info.peer.as_ref()).ok_or_else(|| {
+    info.and_then(|info| info.certified.as_ref()).ok_or_else(|| {
         Status::unauthenticated("this service needs a certificate: join first, with a token of this hub")
     })
+}
+
+/// The node that makes a request with these extensions.
+pub fn peer(request: &Extensions) -> Result<&Peer, Status> {
+    Ok(&certified(request)?.peer)
 }
 
 async fn accept(
@@ -126,10 +133,10 @@ async fn admit(
 ) -> Option<Connection> {
     match tokio::time::timeout(limit, shake_hands(tls, stream)).await {
         Ok(Ok(stream)) => {
-            let certified = certified(&stream);
-            let (peer, key) = certified.map(|found| (found.peer, found.key)).unzip();
-            debug!(%remote, peer = peer.as_ref().map(tracing::field::display), "connected");
-            Some(Connection { stream, info: ConnectInfo { peer, key, remote }, _slot: slot })
+            let certified = enrolled(&stream);
+            let peer = certified.as_ref().map(|certified| tracing::field::display(&certified.peer));
+            debug!(%remote, peer, "connected");
+            Some(Connection { stream, info: ConnectInfo { certified, remote }, _slot: slot })
         }
         Ok(Err(error)) => {
             debug!(%remote, error = %error.to_string().escape_debug(), "refused a connection");
@@ -146,16 +153,30 @@ async fn admit(
 /// say get past the limits of a handshake.
 async fn shake_hands(tls: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
-    let mut stream = tls.accept(stream).await?;
+    let mut stream = match tls.accept(stream).into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            last_words(stream).await;
+            return Err(error);
+        }
+    };
     if stream.fill_buf().await?.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(stream)
 }
 
-fn certified(stream: &TlsStream<TcpStream>) -> Option<Certified> {
+/// Lets the client read why it was refused: closing with bytes of it unread would reset the
+/// connection, and the reason might be lost. The limit of a handshake applies.
+async fn last_words(mut stream: TcpStream) {
+    // Whatever fails here, the connection is over.
+    let _ = stream.shutdown().await;
+    let _ = tokio::io::copy(&mut stream.take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await;
+}
+
+fn enrolled(stream: &TlsStream<TcpStream>) -> Option<Certified> {
     let chain = stream.get_ref().1.peer_certificates()?;
-    Some(Certified::read(chain.first()?).expect("the verifier has read this certificate"))
+    Some(Certified::enrolled(chain).expect("the verifier has built its path from these certificates"))
 }
 
 /// How many connections each address has.
@@ -379,10 +400,12 @@ mod tests {
         let mut connections = incoming(listener, fleet.server_config(), Admission::default());
         let tls =
             client_config(fleet.trust(), fleet.plant.peer().path.clone(), &agent.leaf().unwrap()).unwrap();
-        let _channel = dial(&[address], Arc::new(tls), KeepAlive::default()).await.unwrap();
+        let dialling = async move { dial(&[address], Arc::new(tls), KeepAlive::default()).await };
+        let _dialling = AbortOnDropHandle::new(tokio::spawn(dialling));
         let mut connection = tokio_stream::StreamExt::next(&mut connections).await.unwrap().unwrap();
         let info = connection.connect_info();
-        assert_eq!((info.peer.as_ref(), info.key), (Some(agent.peer()), Some(agent.key().fingerprint())));
+        let certified = info.certified.unwrap();
+        assert_eq!((&certified.peer, certified.key), (agent.peer(), agent.key().fingerprint()));
         let mut preface = [0; 3];
         connection.read_exact(&mut preface).await.unwrap();
         assert_eq!(&preface, b"PRI", "the first byte, which was waited for, is still there");

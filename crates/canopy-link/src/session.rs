@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
+use crate::dial::with_sources;
+use crate::membership::Refused;
 use crate::terms::{self, Terms};
 
 /// Frames from the driver that wait to be sent. The core sends one batch at a time, beside it
@@ -92,6 +94,8 @@ pub(crate) enum End {
     Closed,
     #[error("the second stream of the session ended")]
     Conversation,
+    #[error("the peer is no longer accepted here")]
+    Dismissed(#[source] Refused),
     #[error("the connection broke")]
     Broken(#[source] Status),
     #[error("nothing was heard for {} ms", .0.as_millis())]
@@ -131,13 +135,14 @@ impl<'a> Session<'a> {
         self.id
     }
 
-    /// Carries frames both ways until the session ends, at the latest with its `conversation`. The
-    /// peer is told why where the stream allows it.
+    /// Carries frames both ways until the session ends, at the latest as `until` says. `judge` may
+    /// know more about an end. The peer is told why where the stream allows it.
     pub(crate) async fn run(
         &self,
         incoming: impl Stream<Item = Result<v1::Frame, Status>> + Unpin,
         outgoing: Outgoing<v1::Frame>,
-        conversation: impl Future<Output = ()>,
+        until: impl Future<Output = End>,
+        judge: impl AsyncFnOnce(End) -> End,
     ) -> End {
         let (frames, waiting) = mpsc::channel(OUTGOING_FRAMES_MAX);
         let (edge, session) = (self.edge.clone(), self.id);
@@ -147,13 +152,13 @@ impl<'a> Session<'a> {
         let end = tokio::select! {
             end = self.listen(incoming) => end,
             end = self.speak(waiting, &outgoing) => end,
-            () = conversation => End::Conversation,
+            end = until => end,
         };
+        let end = judge(end).await;
         let edge = self.edge.clone();
-        let status = Status::aborted(end.to_string());
-        let goodbye = async move { timeout(GOODBYE_MAX, outgoing.send(Err(status))).await.ok() };
-        // If the driver has gone, there is nobody left to tell; nor if the peer has, or does not read.
-        let _ = tokio::join!(self.events.send(LinkEvent::Disconnected { edge, session }), goodbye);
+        let disconnected = self.events.send(LinkEvent::Disconnected { edge, session });
+        // If the driver has gone, there is nobody left to tell.
+        let (_, ()) = tokio::join!(disconnected, goodbye(outgoing, &end));
         end
     }
 
@@ -213,6 +218,17 @@ impl<'a> Session<'a> {
         }
         End::Released
     }
+}
+
+/// Ends a stream with the reason, as far as the peer still reads.
+pub(crate) async fn goodbye<M>(outgoing: Outgoing<M>, end: &End) {
+    let status = match end {
+        End::Dismissed(refused) => Status::from(refused),
+        End::Terms(_) => Status::failed_precondition(with_sources(end)),
+        _ => Status::aborted(with_sources(end)),
+    };
+    // A peer that does not read is not waited for.
+    let _ = timeout(GOODBYE_MAX, outgoing.send(Err(status))).await;
 }
 
 #[cfg(test)]

@@ -1,30 +1,36 @@
 //! A hub and its children over mTLS on loopback.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use canopy_core::link::{EdgeId, Frame, Hello, Message, Row, SessionId};
 use canopy_core::row::{Body, Key, RowKind};
 use canopy_identity::tls::{anonymous_config, client_config};
-use canopy_identity::{Identity, Role};
+use canopy_identity::{Certified, Identity, Peer, Role};
 use canopy_model::{Boot, Incarnation, Path, Uid, Wall};
 use canopy_proto::link::v1;
 use canopy_proto::link::v1::link_client::LinkClient;
+use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::converse::ASKS_MAX;
-use crate::dial::dial;
+use crate::dial::{dial, with_sources};
 use crate::downlink::limited;
 use crate::fixture::{Fleet, Hub, PATIENCE, child};
 use crate::limits::{Admission, KeepAlive};
 use crate::listen::server;
+use crate::membership::Refused;
 use crate::terms::Limits;
-use crate::{Answer, AskError, Children, Dialer, LinkEvent, Query, Responder, uplink};
+use crate::uplink::keep;
+use crate::{
+    Answer, AskError, Children, Dialer, LinkEvent, Members, Membership, Memberships, Query, Responder, uplink,
+};
 
 /// A hub with the link service, whose driver is the test.
 struct Parent {
@@ -32,6 +38,24 @@ struct Parent {
     hub: Hub,
     events: mpsc::Receiver<LinkEvent>,
     children: Children,
+    members: Invited,
+}
+
+/// Everyone is a member but those who were banned.
+#[derive(Clone, Default)]
+struct Invited {
+    memberships: Memberships,
+    banned: Arc<Mutex<Vec<Uid>>>,
+}
+
+impl Members for Invited {
+    async fn admit(&self, child: &Certified) -> Result<Membership, Refused> {
+        let membership = self.memberships.begin(child);
+        match self.banned.lock().unwrap().contains(&child.peer.uid) {
+            true => Err(Refused::Released(child.peer.clone())),
+            false => Ok(membership),
+        }
+    }
 }
 
 impl Parent {
@@ -44,10 +68,11 @@ impl Parent {
     async fn at(fleet: Fleet, path: Path, limits: Limits) -> Self {
         let (handing_in, events) = mpsc::channel(16);
         let children = Children::default();
-        let service = limited(path, limits, handing_in, children.clone());
+        let members = Invited::default();
+        let service = limited(path, limits, handing_in, children.clone(), members.clone());
         let router = server(KeepAlive::default()).add_service(service);
         let hub = Hub::serve(&fleet, Admission::default(), router).await;
-        Self { fleet, hub, events, children }
+        Self { fleet, hub, events, children, members }
     }
 
     fn press(&self) -> Identity {
@@ -199,6 +224,134 @@ async fn who_is_no_child_of_this_hub_opens_nothing() {
     let refused = LinkClient::new(stranger).exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert!(parent.events.try_recv().is_err(), "the driver hears nothing of it");
+}
+
+#[tokio::test]
+async fn who_is_no_longer_a_member_is_told_at_once_and_on_every_stream() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let press = parent.press();
+    let Dialer { addresses, tls, keep_alive } = parent.dialer(&press);
+    let mut client = LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap());
+    let frames = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap().into_inner();
+    let mut queries = client.converse(tokio_stream::pending::<v1::Answer>()).await.unwrap().into_inner();
+    let (_, session, _to_child) = connected(&mut parent.events).await;
+
+    let uid = press.peer().uid;
+    parent.members.banned.lock().unwrap().push(uid);
+    let reason = |peer: &Peer, _| (peer.uid == uid).then(|| Refused::Released(peer.clone()));
+    parent.members.memberships.end(reason);
+    let status = ended(frames).await;
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("has let agent plant-7/press-3 go"), "{}", status.message());
+    assert_eq!(disconnected(&mut parent.events).await, session);
+    let status = timeout(PATIENCE, queries.message()).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+
+    // Nor does the connection that is still open bring it back.
+    let refused = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = client.converse(tokio_stream::pending::<v1::Answer>()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(parent.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_session_that_the_driver_releases_tells_a_child_that_it_is_no_member() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let press = parent.press();
+    let Dialer { addresses, tls, keep_alive } = parent.dialer(&press);
+    let mut client = LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap());
+    for (banned, code) in [(false, Code::Aborted), (true, Code::PermissionDenied)] {
+        let frames = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap().into_inner();
+        let (.., to_child) = connected(&mut parent.events).await;
+        if banned {
+            parent.members.banned.lock().unwrap().push(press.peer().uid);
+        }
+        drop(to_child);
+        assert_eq!(ended(frames).await.code(), code);
+        disconnected(&mut parent.events).await;
+    }
+}
+
+/// What a child makes of one attempt to keep a session.
+async fn attempt(parent: &Parent, identity: &Identity) -> (String, bool) {
+    let (events, _received) = mpsc::channel(16);
+    let dialer = parent.dialer(identity);
+    let failure = timeout(PATIENCE, keep(&dialer, &events, &Echo)).await.expect("in time");
+    (with_sources(&failure), failure.is_refusal())
+}
+
+#[tokio::test]
+async fn a_child_says_plainly_that_it_is_refused() {
+    let parent = Parent::start(Limits::default()).await;
+    let press = parent.press();
+    parent.members.banned.lock().unwrap().push(press.peer().uid);
+    let (reason, refused) = attempt(&parent, &press).await;
+    let expected = "the parent refuses this node: this hub has let agent plant-7/press-3 go";
+    assert!(refused && reason.starts_with(expected), "{reason}");
+
+    // The same, where TLS refuses it already.
+    let mut fleet = Fleet::new();
+    let press = child(&fleet.plant, Role::Agent, "press-3");
+    fleet.revocations.revoke_uid(press.peer().uid);
+    let path = fleet.plant.peer().path.clone();
+    let parent = Parent::at(fleet, path, Limits::default()).await;
+    let (reason, refused) = attempt(&parent, &press).await;
+    assert!(
+        refused && reason.contains("refuses this node's certificate: it has let this node go"),
+        "{reason}"
+    );
+}
+
+/// A hub of a later version.
+struct Later;
+
+#[tonic::async_trait]
+impl v1::link_server::Link for Later {
+    type ExchangeStream = BoxStream<'static, Result<v1::Frame, Status>>;
+    type ConverseStream = BoxStream<'static, Result<v1::Query, Status>>;
+
+    async fn exchange(
+        &self,
+        _: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let hello = v1::Hello { protocol: Some(v1::Protocol { min: 2, max: 3 }), ..v1::Hello::default() };
+        let frame = v1::Frame { seq: 0, message: Some(v1::frame::Message::Hello(hello)) };
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(frame)]).chain(tokio_stream::pending()))))
+    }
+
+    async fn converse(
+        &self,
+        _: Request<Streaming<v1::Answer>>,
+    ) -> Result<Response<Self::ConverseStream>, Status> {
+        Ok(Response::new(Box::pin(tokio_stream::pending())))
+    }
+}
+
+#[tokio::test]
+async fn a_child_says_that_it_is_too_old() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let router = server(KeepAlive::default()).add_service(v1::link_server::LinkServer::new(Later));
+    parent.hub = Hub::serve(&parent.fleet, Admission::default(), router).await;
+    let (reason, refused) = attempt(&parent, &parent.press()).await;
+    let expected = "the hub above speaks protocol versions 2 to 3, this node 1 to 1: update this node first";
+    assert!(refused && reason.ends_with(expected), "{reason}");
+}
+
+#[tokio::test]
+async fn a_hub_says_which_side_is_too_old() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let newer = v1::Protocol { min: 2, max: 3 };
+    let hello = v1::Hello { protocol: Some(newer), ..v1::Hello::default() };
+    let frame = v1::Frame { seq: 0, message: Some(v1::frame::Message::Hello(hello)) };
+    let mut client = parent.client().await;
+    let frames = client.exchange(tokio_stream::iter([frame]).chain(tokio_stream::pending())).await.unwrap();
+    let (.., _to_child) = connected(&mut parent.events).await;
+    let status = ended(frames.into_inner()).await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let expected = "the node below speaks protocol versions 2 to 3, this hub 1 to 1: update this hub first";
+    assert!(status.message().ends_with(expected), "{}", status.message());
+    disconnected(&mut parent.events).await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
-use tracing::{debug, info};
+use tonic::{Code, Status};
+use tracing::{debug, info, warn};
 
 use crate::converse::{ASKS_MAX, Responder, respond};
 use crate::dial::{self, dial, with_sources};
@@ -44,11 +44,13 @@ pub struct Dialer {
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error("the parent was not reached")]
     Dial(#[source] dial::Error),
     #[error("the parent did not open a session")]
     Open(#[source] Status),
+    #[error("the parent refuses this node: {0}")]
+    Refused(String),
     #[error("the parent did not open a session within {} s", CONNECT_MAX.as_secs())]
     Slow,
     #[error("the session ended")]
@@ -67,9 +69,12 @@ pub async fn uplink(dialer: Dialer, events: Events, responder: impl Responder) {
         };
         failures = if began.elapsed() >= STEADY_AFTER { 1 } else { failures.saturating_add(1) };
         let reason = with_sources(&failure).escape_debug().to_string();
-        let wait = wait(failures, fastrand::f64());
+        let refused = failure.is_refusal();
+        let wait = if refused { refused_wait(fastrand::f64()) } else { wait(failures, fastrand::f64()) };
         let wait_ms = wait.as_millis();
-        if failures <= QUIET_FAILURES {
+        if refused {
+            warn!(reason, wait_ms, "no session with the parent until someone acts; asking now and then");
+        } else if failures <= QUIET_FAILURES {
             debug!(reason, failures, wait_ms, "no session with the parent; trying again");
         } else {
             info!(reason, failures, wait_ms, "no session with the parent; trying again");
@@ -88,8 +93,41 @@ fn wait(failures: u32, part: f64) -> Duration {
     doubled.min(RETRY_MAX).mul_f64(part)
 }
 
+/// What a hub has refused, people must change: asking is rare, and never so regular that many do it
+/// together.
+fn refused_wait(part: f64) -> Duration {
+    RETRY_MAX.mul_f64((1.0 + part) / 2.0)
+}
+
+impl Failure {
+    fn unopened(status: Status) -> Self {
+        refusal(&status).unwrap_or(Self::Open(status))
+    }
+
+    fn ended(end: End) -> Self {
+        match end {
+            End::Broken(status) => refusal(&status).unwrap_or(Self::Ended(End::Broken(status))),
+            end => Self::Ended(end),
+        }
+    }
+
+    /// Whether the parent was reached, and asking again changes nothing until people act.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Dial(error) => error.is_refusal(),
+            Self::Refused(_) | Self::Ended(End::Terms(_)) => true,
+            Self::Open(_) | Self::Slow | Self::Ended(_) => false,
+        }
+    }
+}
+
+fn refusal(status: &Status) -> Option<Failure> {
+    let refused = matches!(status.code(), Code::PermissionDenied | Code::FailedPrecondition);
+    refused.then(|| Failure::Refused(status.message().to_owned()))
+}
+
 /// Opens one session and keeps it to its end.
-async fn keep(dialer: &Dialer, events: &Events, responder: &impl Responder) -> Failure {
+pub(crate) async fn keep(dialer: &Dialer, events: &Events, responder: &impl Responder) -> Failure {
     let Dialer { addresses, tls, keep_alive } = dialer;
     let channel = match dial(addresses, tls.clone(), *keep_alive).await {
         Ok(channel) => channel,
@@ -108,12 +146,16 @@ async fn keep(dialer: &Dialer, events: &Events, responder: &impl Responder) -> F
     };
     let (incoming, queries) = match timeout(CONNECT_MAX, opening).await {
         Ok(Ok(streams)) => streams,
-        Ok(Err(status)) => return Failure::Open(status),
+        Ok(Err(status)) => return Failure::unopened(status),
         Err(_) => return Failure::Slow,
     };
     let session = Session::new(EdgeId::Parent, Terms::child(), events);
     info!(session = session.id().0, "connected to the parent");
-    Failure::Ended(session.run(incoming, outgoing, respond(queries, responder, answers)).await)
+    let conversation = async {
+        respond(queries, responder, answers).await;
+        End::Conversation
+    };
+    Failure::ended(session.run(incoming, outgoing, conversation, async |end| end).await)
 }
 
 #[cfg(test)]
@@ -127,5 +169,7 @@ mod tests {
         assert_eq!(wait(5, 0.5), RETRY_FIRST_MAX * 8);
         assert_eq!(wait(5, 0.0), Duration::ZERO);
         assert_eq!(wait(u32::MAX, 1.0), RETRY_MAX);
+        assert_eq!(refused_wait(1.0), RETRY_MAX);
+        assert_eq!(refused_wait(0.0), RETRY_MAX / 2, "who is refused does not come back at once");
     }
 }

@@ -1,4 +1,6 @@
 use canopy_core::link::{HEARTBEAT_EVERY, Message as Said};
+use canopy_identity::{Peer, Role};
+use canopy_model::Uid;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -21,8 +23,10 @@ impl Rig {
         let (outgoing, sent) = mpsc::channel(1);
         let (handing_in, mut events) = mpsc::channel(room);
         let session = tokio::spawn(async move {
-            let session = Session::new(EdgeId::Parent, Terms::parent(limits), &handing_in);
-            session.run(ReceiverStream::new(incoming), outgoing, std::future::pending()).await
+            let press = Peer { role: Role::Agent, path: "press-3".parse().unwrap(), uid: Uid(1) };
+            let session = Session::new(EdgeId::Parent, Terms::parent(limits, press), &handing_in);
+            let incoming = ReceiverStream::new(incoming);
+            session.run(incoming, outgoing, std::future::pending(), async |end| end).await
         });
         let Some(LinkEvent::Connected { frames, .. }) = events.recv().await else { panic!("not connected") };
         Self { peer, sent, events, frames, session }
