@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-
-use crate::wan::Wan;
+use canopy_cli::wan::Wan;
 
 /// The processes of a small tree, killed on drop.
 pub(crate) struct Fleet {

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
 mod fleet;
-mod wan;
 
 use std::time::{Duration, Instant};
 

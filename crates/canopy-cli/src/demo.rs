@@ -4,7 +4,7 @@
 //! real sockets, mutual TLS and a store on disk. They are killed and cut off from each other, and
 //! what came of it is read from the clusters' own files.
 //!
-//! - `fleet`: the processes; `proxy`: the lines between them;
+//! - `fleet`: the processes; [`crate::wan`]: the lines between them;
 //! - `desk`: what is asked of hubs; `clusters`: what really runs;
 //! - `check`: what is expected; `story`: what happens.
 
@@ -12,7 +12,6 @@ mod check;
 mod clusters;
 mod desk;
 mod fleet;
-mod proxy;
 mod story;
 
 use std::ffi::OsString;

@@ -14,6 +14,7 @@ pub mod connect;
 pub mod error;
 pub mod session;
 pub mod terminal;
+pub mod wan;
 
 mod age;
 mod commands;

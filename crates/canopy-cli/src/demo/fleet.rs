@@ -17,9 +17,10 @@ use tokio::time::sleep;
 
 use super::desk::Desk;
 use super::failed;
-use super::proxy::Wan;
+
 use crate::context::Contexts;
 use crate::error::Error;
+use crate::wan::Wan;
 
 /// How long a hub may take to answer after its start.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -91,7 +92,7 @@ impl Fleet {
         let wan = Wan::open(self.listens["/"]).await.map_err(failed("open a line"))?;
         let token = self.hub("/").invite(Role::Hub, region, None).await?;
         let mut token: JoinToken = token.parse().map_err(|_| Error::Usage("the token is none".to_owned()))?;
-        token.addresses = vec![wan.address.clone()];
+        token.addresses = vec![wan.address.to_string()];
         let join = ["hub", "join", "--data", &self.data(region), "--token", &token.to_string()];
         self.once(&join.map(str::to_owned)).await?.map_err(Error::Usage)?;
         let mut context = self.hub("/").context.clone();

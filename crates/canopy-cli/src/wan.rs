@@ -1,4 +1,5 @@
-//! The line between a region and the root: a proxy that can fall silent.
+//! The line between a region and the root, for the demonstration and for tests: a proxy that can
+//! fall silent.
 //!
 //! A cut line closes nothing, as on a real WAN: connections stay open and carry nothing, and new
 //! ones are accepted and carry nothing either. What was sent meanwhile arrives when it is mended.
@@ -13,18 +14,21 @@ use tokio::sync::watch;
 /// What is read at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// One line.
-pub(super) struct Wan {
-    /// Where the region reaches the root, `host:port`.
-    pub(super) address: String,
+/// One line, open until it is cut.
+pub struct Wan {
+    /// Where the near end reaches the far one.
+    pub address: SocketAddr,
     silent: watch::Sender<bool>,
 }
 
 impl Wan {
     /// A line to this address.
-    pub(super) async fn open(target: SocketAddr) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn open(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?.to_string();
+        let address = listener.local_addr()?;
         let (silent, heard) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -34,11 +38,13 @@ impl Wan {
         Ok(Self { address, silent })
     }
 
-    pub(super) fn cut(&self) {
+    /// From now on nothing is carried, and nothing closed.
+    pub fn cut(&self) {
         self.silent.send_replace(true);
     }
 
-    pub(super) fn mend(&self) {
+    /// Carries again, first of all what was held back.
+    pub fn mend(&self) {
         self.silent.send_replace(false);
     }
 }
@@ -83,7 +89,7 @@ mod tests {
     async fn a_cut_line_holds_back_what_arrives_when_it_is_mended() {
         let root = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wan = Wan::open(root.local_addr().unwrap()).await.unwrap();
-        let mut region = TcpStream::connect(&wan.address).await.unwrap();
+        let mut region = TcpStream::connect(wan.address).await.unwrap();
         let (mut accepted, _) = root.accept().await.unwrap();
         region.write_all(b"1").await.unwrap();
         assert_eq!(accepted.read_u8().await.unwrap(), b'1');
