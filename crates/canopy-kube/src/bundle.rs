@@ -59,14 +59,20 @@ pub enum ManifestProblem {
 
 /// One manifest, read as far as every kind has the same shape.
 #[derive(Debug, Clone)]
-pub(crate) struct Manifest {
-    pub(crate) name: ObjectName,
-    pub(crate) api_version: String,
-    pub(crate) object: DynamicObject,
+pub struct Manifest {
+    /// The object's name.
+    pub name: ObjectName,
+    /// As it is written, with the group: `apps/v1`.
+    pub api_version: String,
+    /// The whole object.
+    pub object: DynamicObject,
 }
 
 /// Reads the manifests; an error carries the position, counted from 0, of the one that is wrong.
-pub(crate) fn read(manifests: &[serde_json::Value]) -> Result<Vec<Manifest>, (usize, ManifestProblem)> {
+///
+/// # Errors
+/// One is no object, or names the object of another; or there are too many.
+pub fn read(manifests: &[serde_json::Value]) -> Result<Vec<Manifest>, (usize, ManifestProblem)> {
     let mut names = BTreeSet::new();
     let mut read = Vec::with_capacity(manifests.len());
     for (index, value) in manifests.iter().enumerate() {

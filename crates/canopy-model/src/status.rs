@@ -1,5 +1,7 @@
 //! What is observed: an agent's report on one workload, and the counts into which hubs fold them.
 
+use std::fmt;
+
 use crate::{Digest, Home, Incarnation, ObjectName, Uid};
 
 /// Names one state of one row: the author's incarnation and the row's version in it. Compares for
@@ -38,6 +40,18 @@ pub enum Health {
     /// Not known yet.
     #[default]
     Unknown,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "Healthy",
+            Self::Progressing => "Progressing",
+            Self::Degraded => "Degraded",
+            Self::Missing => "Missing",
+            Self::Unknown => "Unknown",
+        })
+    }
 }
 
 /// What an agent reports on one workload.

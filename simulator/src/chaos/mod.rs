@@ -5,10 +5,12 @@
 //! - [`network`]: connections that delay, repeat, reorder, fall silent and break;
 //! - [`administrator`]: who writes objects, moves labels and resolves what only a person can;
 //! - [`faults`]: what goes wrong;
+//! - [`content`]: what a revision holds;
 //! - [`witness`]: what was wanted when, kept apart from Canopy, and the promises checked against it;
 //! - [`occurrences`]: how often each situation occurred, so that a green run means something.
 
 mod administrator;
+mod content;
 mod faults;
 mod network;
 mod occurrences;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a run of many seeds must have met to mean anything.
-const SITUATIONS: [&str; 25] = [
+const SITUATIONS: [&str; 26] = [
     "crash before the commit",
     "crash after the commit, before the effects",
     "partition",
@@ -26,6 +26,7 @@ const SITUATIONS: [&str; 25] = [
     "object homed at a region changed while it was cut off",
     "number lowered",
     "slot moved to another cluster",
+    "pods failed",
     "orphan deleted by its home",
     "orphan adopted",
     "orphan dropped",

@@ -5,8 +5,9 @@ use canopy_core::durable::Change;
 use canopy_core::effect::{Alert, ClusterOrder};
 use canopy_core::input::ClusterEvent;
 use canopy_core::{Agent, Effect, Hub, Input, Machine, Step};
-use canopy_model::{Boot, Now, Role, Uptime};
+use canopy_model::{Boot, Health, Now, Role, Uptime};
 
+use super::content;
 use super::world::{Broken, Event, World};
 
 /// A machine in memory.
@@ -133,18 +134,49 @@ impl World {
     fn order(&mut self, node: usize, order: ClusterOrder) -> Result<(), Broken> {
         self.witness_order(node, &order)?;
         let now = self.clock(node);
-        let events = self.nodes[node].cluster.obey(now, order);
+        let cluster = &mut self.nodes[node].cluster;
+        let answer = match order {
+            ClusterOrder::Apply(apply) => {
+                let (uid, attempt, revision) = (apply.uid, apply.attempt, apply.revision.digest);
+                let applied = cluster.apply(now, apply, content::objects(uid, revision));
+                let error = applied.err().map(|refused| refused.to_string());
+                ClusterEvent::Applied { uid, revision, attempt, error }
+            }
+            ClusterOrder::Delete { uid, attempt } => {
+                cluster.delete(uid);
+                ClusterEvent::Deleted { uid, attempt, error: None }
+            }
+            ClusterOrder::Survey => ClusterEvent::Surveyed(cluster.survey(now)),
+        };
+        let events = std::iter::once(answer).chain(cluster.wake(now)).collect();
         self.answer(node, events);
+        self.schedule_cluster_wake(node);
+        Ok(())
+    }
+
+    /// Pods of a cluster changed with time.
+    pub(crate) fn wake_cluster(&mut self, node: usize) {
+        let now = self.clock(node);
+        let events = self.nodes[node].cluster.wake(now);
+        if !events.is_empty() {
+            self.answer(node, events);
+            self.schedule_cluster_wake(node);
+        }
+    }
+
+    fn schedule_cluster_wake(&mut self, node: usize) {
         if let Some(at) = self.nodes[node].cluster.wake_at() {
             self.schedule(at.0.saturating_sub(self.now), Event::ClusterWake { node });
         }
-        Ok(())
     }
 
     pub(crate) fn answer(&mut self, node: usize, events: Vec<ClusterEvent>) {
         let life = self.nodes[node].life;
         let delay = self.rng.u64(5..500);
         for event in events {
+            if let ClusterEvent::Observed { health: Health::Degraded, .. } = event {
+                self.occurrences.note("pods failed");
+            }
             self.schedule(delay, Event::Answer { node, life, event });
         }
     }

@@ -241,9 +241,7 @@ impl World {
                 Ok(())
             }
             Event::ClusterWake { node } => {
-                let now = self.clock(node);
-                let events = self.nodes[node].cluster.wake(now);
-                self.answer(node, events);
+                self.wake_cluster(node);
                 Ok(())
             }
             Event::Start { node } => self.start(node),

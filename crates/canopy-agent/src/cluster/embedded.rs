@@ -3,27 +3,29 @@
 //! Like a real cluster it lives on when its agent is killed: what it holds is in a file, which is
 //! replaced as a whole after each change and before the change is answered. Tests and
 //! demonstrations read that file to see what "runs", whatever Canopy says about it.
+//!
+//! - [`file`]: that file; `manifest`: what the cluster looks at in a manifest.
 
-use std::collections::BTreeMap;
+pub mod file;
+mod manifest;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use canopy_core::cluster;
-use canopy_core::effect::{Apply, ClusterOrder};
+use canopy_core::effect::Apply;
 use canopy_core::input::{ClusterEvent, Found};
-use canopy_model::{Boot, Claims, Cursor, Digest, Health, Home, Incarnation, ObjectName, Uid};
+use canopy_model::{Claims, Uid};
 use canopy_node::clock;
 use canopy_proto::convert::one_line;
-use canopy_proto::revision::Content;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
 use super::Cluster;
+use file::{Contents, Running};
 
 /// Events that wait for the agent.
 const EVENTS_MAX: usize = 64;
@@ -51,40 +53,12 @@ pub enum Error {
     },
 }
 
-/// The file: what "runs" in one embedded cluster, by the workload's uid.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Contents {
-    /// By uid.
-    pub workloads: BTreeMap<String, Running>,
-}
-
-/// What one workload has in the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Running {
-    /// The workload's name.
-    pub name: String,
-    /// Its project.
-    pub project: String,
-    /// The digest that was applied last; none before the first apply was complete.
-    pub revision: Option<String>,
-    /// Healthy or Progressing.
-    pub health: String,
-    /// Its objects as `Kind/name`.
-    pub objects: Vec<String>,
-    /// Path of the workload's home.
-    pub home: String,
-    /// When in the home's history it was created: incarnation, boot and version in hexadecimal.
-    pub born: (String, String, String),
-    /// Uids of the placements for which it runs.
-    pub placements: Vec<String>,
-}
-
 /// The embedded cluster.
 #[derive(Clone)]
 pub struct Embedded(Arc<Shared>);
 
 struct Shared {
-    inner: Mutex<Inner>,
+    cluster: Mutex<cluster::Cluster>,
     file: PathBuf,
     /// Says that it applied, and does not.
     lies: bool,
@@ -92,12 +66,6 @@ struct Shared {
     changed: Notify,
     events: mpsc::Sender<ClusterEvent>,
     watcher: Mutex<Option<mpsc::Receiver<ClusterEvent>>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    cluster: cluster::Cluster,
-    objects: BTreeMap<Uid, Vec<String>>,
 }
 
 impl Embedded {
@@ -109,18 +77,19 @@ impl Embedded {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
             Err(source) => return Err(Error::File { path: file.to_owned(), source }),
         };
-        let mut inner = Inner::default();
+        let mut cluster = cluster::Cluster::default();
+        let now = clock::now();
         for (uid, running) in contents.workloads {
-            let Some(found) = running.found(&uid) else {
+            let found = running.found(&uid);
+            let Some((found, kept)) = found.zip(running.kept(now)) else {
                 let source = serde::de::Error::custom(format!("workload {uid} is not valid"));
                 return Err(Error::Form { path: file.to_owned(), source });
             };
-            inner.objects.insert(found.uid, running.objects);
-            inner.cluster.restore(clock::now(), found, running.health == format!("{:?}", Health::Healthy));
+            cluster.restore(now, found, kept);
         }
         let (events, watcher) = mpsc::channel(EVENTS_MAX);
         let embedded = Self(Arc::new(Shared {
-            inner: Mutex::new(inner),
+            cluster: Mutex::new(cluster),
             file: file.to_owned(),
             lies,
             changed: Notify::new(),
@@ -132,10 +101,10 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// Pods become ready in time.
+    /// Tells how workloads are doing, now and as time passes.
     async fn live(self) {
         loop {
-            let due = self.lock().cluster.wake_at().map(|at| at.since(clock::now().uptime));
+            let due = self.lock().wake_at().map(|at| at.since(clock::now().uptime));
             match due {
                 Some(due) => tokio::select! {
                     () = sleep(due) => {}
@@ -147,84 +116,59 @@ impl Embedded {
                 }
             }
             let events = {
-                let mut inner = self.lock();
-                let events = inner.cluster.wake(clock::now());
-                if let Err(error) = self.write(&inner) {
-                    tracing::warn!(
-                        reason = canopy_proto::convert::one_line(&error),
-                        "pods became ready unseen"
-                    );
+                let mut cluster = self.lock();
+                let events = cluster.wake(clock::now());
+                if let Err(error) = self.write(&cluster) {
+                    tracing::warn!(reason = one_line(&error), "what became of pods was not written down");
                 }
                 events
             };
-            self.tell(events).await;
+            for event in events {
+                // Nobody watches while the agent starts or stops; it asks again.
+                let _ = self.0.events.send(event).await;
+            }
         }
     }
 
-    /// Gives an order, writes down what it changed and returns its answer; the rest is told.
-    async fn obey(&self, order: ClusterOrder, objects: Option<Vec<String>>) -> Result<ClusterEvent, String> {
-        let uid = match &order {
-            ClusterOrder::Apply(apply) => Some(apply.uid),
-            ClusterOrder::Delete { uid, .. } => Some(*uid),
-            ClusterOrder::Survey => None,
-        };
-        let mut events = {
-            let mut inner = self.lock();
-            let events = inner.cluster.obey(clock::now(), order);
-            match (uid, objects) {
-                (Some(uid), Some(objects)) => drop(inner.objects.insert(uid, objects)),
-                (Some(uid), None) => drop(inner.objects.remove(&uid)),
-                (None, _) => {}
-            }
-            self.write(&inner).map_err(|error| canopy_proto::convert::one_line(&error))?;
-            events
-        };
+    /// Asks something of the cluster, and writes down what that changed.
+    fn ask<T>(&self, question: impl FnOnce(&mut cluster::Cluster) -> T) -> Result<T, String> {
+        let mut cluster = self.lock();
+        let answer = question(&mut cluster);
+        self.write(&cluster).map_err(|error| one_line(&error))?;
         self.0.changed.notify_one();
-        let answer = events.remove(0);
-        self.tell(events).await;
         Ok(answer)
     }
 
-    async fn tell(&self, events: Vec<ClusterEvent>) {
-        for event in events {
-            // Nobody watches while the agent starts or stops; it asks again.
-            let _ = self.0.events.send(event).await;
-        }
-    }
-
     /// Replaces the file. No sync: it has to survive the agent, not the machine.
-    fn write(&self, inner: &Inner) -> Result<(), Error> {
+    fn write(&self, cluster: &cluster::Cluster) -> Result<(), Error> {
         let failed = |source| Error::File { path: self.0.file.clone(), source };
         let folder = self.0.file.parent().unwrap_or(Path::new("."));
         let mut draft = NamedTempFile::new_in(folder).map_err(failed)?;
-        let text = serde_json::to_vec_pretty(&inner.contents()).expect("texts can be written as JSON");
+        let now = clock::now();
+        let workloads = cluster.sets().map(|(uid, set)| (uid.to_string(), Running::new(now, set))).collect();
+        let text = serde_json::to_vec_pretty(&Contents { workloads }).expect("texts can be written as JSON");
         draft.write_all(&text).map_err(failed)?;
         draft.persist(&self.0.file).map_err(|error| failed(error.error))?;
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, cluster::Cluster> {
+        self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cluster for Embedded {
     async fn apply(&self, order: &Apply, content: &[u8]) -> Result<(), String> {
-        let objects = objects(content)?;
+        let objects = manifest::objects(content)?;
         if self.0.lies {
             return Ok(());
         }
-        match self.obey(ClusterOrder::Apply(order.clone()), Some(objects)).await? {
-            ClusterEvent::Applied { error: Some(error), .. } => Err(error),
-            _ => Ok(()),
-        }
+        let applied = self.ask(|cluster| cluster.apply(clock::now(), order.clone(), objects))?;
+        applied.map_err(|refused| refused.to_string())
     }
 
     async fn delete(&self, uid: Uid) -> Result<(), String> {
-        match self.obey(ClusterOrder::Delete { uid, attempt: 0 }, None).await? {
-            ClusterEvent::Deleted { error: Some(error), .. } => Err(error),
-            _ => Ok(()),
-        }
+        self.ask(|cluster| cluster.delete(uid))
     }
 
     /// Nothing real runs: what is in the file stays there.
@@ -233,10 +177,7 @@ impl Cluster for Embedded {
     }
 
     async fn survey(&self) -> Result<Vec<Found>, String> {
-        match self.obey(ClusterOrder::Survey, None).await? {
-            ClusterEvent::Surveyed(found) => Ok(found),
-            other => unreachable!("a survey is answered first, not with {other:?}"),
-        }
+        self.ask(|cluster| cluster.survey(clock::now()))
     }
 
     async fn claims(&self) -> Result<Claims, String> {
@@ -254,74 +195,16 @@ impl Cluster for Embedded {
     }
 }
 
-/// The objects of a content as `Kind/name`.
-fn objects(content: &[u8]) -> Result<Vec<String>, String> {
-    #[derive(Deserialize)]
-    struct Manifest {
-        kind: String,
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        name: String,
-    }
-    let content = Content::read(content).map_err(|error| one_line(&error))?;
-    let name = |manifest: Value| {
-        let manifest: Manifest =
-            serde_json::from_value(manifest).map_err(|error| format!("a manifest is no object: {error}"))?;
-        Ok(format!("{}/{}", manifest.kind, manifest.metadata.name))
-    };
-    content.manifests.into_iter().map(name).collect()
-}
-
-impl Inner {
-    fn contents(&self) -> Contents {
-        let now = clock::now();
-        let running = self.cluster.sets().map(|(uid, set)| {
-            let Found { name, home, placements, revision, .. } = &set.found;
-            let Cursor { incarnation, boot, version } = home.born;
-            let running = Running {
-                name: name.name.to_string(),
-                project: name.project.to_string(),
-                revision: revision.as_ref().map(Digest::to_string),
-                health: format!("{:?}", set.health(now)),
-                objects: self.objects.get(&uid).cloned().unwrap_or_default(),
-                home: home.path.to_string(),
-                born: (format!("{:x}", incarnation.0), format!("{:x}", boot.0), format!("{version:x}")),
-                placements: placements.iter().map(Uid::to_string).collect(),
-            };
-            (uid.to_string(), running)
-        });
-        Contents { workloads: running.collect() }
-    }
-}
-
-impl Running {
-    /// As a survey finds it; none when a field is not valid.
-    fn found(&self, uid: &str) -> Option<Found> {
-        let (incarnation, boot, version) = &self.born;
-        let born = Cursor {
-            incarnation: Incarnation(u128::from_str_radix(incarnation, 16).ok()?),
-            boot: Boot(u128::from_str_radix(boot, 16).ok()?),
-            version: u64::from_str_radix(version, 16).ok()?,
-        };
-        Some(Found {
-            uid: uid.parse().ok()?,
-            name: ObjectName { project: self.project.parse().ok()?, name: self.name.parse().ok()? },
-            home: Home { path: self.home.parse().ok()?, born },
-            placements: self.placements.iter().map(|uid| uid.parse().ok()).collect::<Option<_>>()?,
-            revision: self.revision.as_deref().map(str::parse).transpose().ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use canopy_model::Revision;
+    use canopy_kube::object::GroupKind;
+    use canopy_kube::{ApplyError, Reason, Refusal};
+    use canopy_model::{Boot, Cursor, Digest, Health, Home, Incarnation, ObjectName, Revision};
 
     use super::*;
 
-    const MANIFESTS: &[u8] = br#"{"manifests":[{"kind": "ConfigMap", "metadata": {"name": "rules"}}]}"#;
+    const MANIFESTS: &[u8] = br#"{"manifests": [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "rules", "namespace": "default"}}]}"#;
 
     fn order() -> Apply {
         let born = Cursor { incarnation: Incarnation(1), boot: Boot(2), version: 3 };
@@ -346,12 +229,12 @@ mod tests {
         let cluster = Embedded::open(&file, false).unwrap();
         cluster.apply(&order(), MANIFESTS).await.unwrap();
         let running = &contents(&file).workloads[&Uid(7).to_string()];
-        assert_eq!(
-            (running.name.as_str(), &running.objects[..]),
-            ("line", &["ConfigMap/rules".to_owned()][..])
-        );
+        let [pod] = &running.objects[..] else { panic!("{running:?}") };
+        assert_eq!((running.name.as_str(), pod.kind.as_str(), pod.name.as_str()), ("line", "Pod", "rules"));
 
         let next = Embedded::open(&file, false).unwrap();
+        let again = &contents(&file).workloads[&Uid(7).to_string()];
+        assert_eq!(again.objects, running.objects);
         let Apply { uid, name, home, placements, revision, .. } = order();
         let found = Found { uid, name, home, placements, revision: Some(revision.digest) };
         assert_eq!(next.survey().await.unwrap(), [found]);
@@ -369,9 +252,65 @@ mod tests {
                 .apply(&order(), br#"{"manifests":[{}]}"#)
                 .await
                 .unwrap_err()
-                .contains("missing field `kind`")
+                .contains("manifest 0 has no apiVersion")
         );
         assert_eq!(contents(&file), Contents::default());
+    }
+
+    /// A cluster that holds `MANIFESTS` for workload 7, and what it tells of it.
+    async fn running(folder: &Path) -> (Embedded, mpsc::Receiver<ClusterEvent>) {
+        let cluster = Embedded::open(&folder.join("embedded-cluster.json"), false).unwrap();
+        cluster.apply(&order(), MANIFESTS).await.unwrap();
+        let events = cluster.watch();
+        (cluster, events)
+    }
+
+    #[tokio::test]
+    async fn pods_are_told_as_they_become_ready() {
+        let place = tempfile::tempdir().unwrap();
+        let (_cluster, mut events) = running(place.path()).await;
+        let mut healths = Vec::new();
+        while healths.last() != Some(&Health::Healthy) {
+            let Some(ClusterEvent::Observed { health, .. }) = events.recv().await else { panic!("no event") };
+            healths.push(health);
+        }
+        assert_eq!(healths, [Health::Progressing, Health::Healthy]);
+        let told = &contents(&place.path().join("embedded-cluster.json")).workloads[&Uid(7).to_string()];
+        assert_eq!((told.health.as_str(), told.objects[0].pods.as_ref().unwrap().ready), ("Healthy", 1));
+    }
+
+    /// Operators read the same words whatever the cluster is.
+    #[tokio::test]
+    async fn refusals_are_told_as_by_a_real_cluster() {
+        let place = tempfile::tempdir().unwrap();
+        let (cluster, _events) = running(place.path()).await;
+        let pod = |namespace: Option<&str>, name: &str| canopy_kube::ObjectName {
+            kind: GroupKind::new("v1", "Pod"),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let told = cluster.apply(&Apply { uid: Uid(8), ..order() }, MANIFESTS).await.unwrap_err();
+        let conflict = ApplyError::Conflict {
+            object: pod(Some("default"), "rules"),
+            owner: Uid(7).to_string(),
+            owner_name: Some("line".to_owned()),
+        };
+        assert_eq!(told, conflict.to_string());
+
+        let robot = canopy_kube::ObjectName { kind: GroupKind::new("a/v1", "Robot"), ..pod(None, "r2") };
+        let unknown = Reason::UnknownKind { api_version: "a/v1".to_owned(), kind: "Robot".to_owned() };
+        let reasons = [
+            (pod(None, "a"), Reason::NoNamespace),
+            (pod(Some("line"), "b"), Reason::NamespaceNotFound("line".to_owned())),
+            (robot, unknown),
+        ];
+        let content = br#"{"manifests": [
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b", "namespace": "line"}},
+            {"apiVersion": "a/v1", "kind": "Robot", "metadata": {"name": "r2"}}]}"#;
+        let refusals = reasons.map(|(object, reason)| Refusal { object, reason }).to_vec();
+        let refused = ApplyError::Refused { refusals, of: 3 };
+        assert_eq!(cluster.apply(&order(), content).await.unwrap_err(), refused.to_string());
     }
 
     #[tokio::test]

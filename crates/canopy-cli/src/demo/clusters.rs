@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use canopy_agent::cluster::embedded::{Contents, Running};
+use canopy_agent::cluster::embedded::file::{Contents, Running};
 
 use super::check::Seen;
 
@@ -70,6 +70,18 @@ impl Clusters {
             healthy += u32::from(running.is_some_and(|running| running.health == "Healthy"));
         }
         Ok((all, healthy))
+    }
+
+    /// Expects in each of the clusters that as many pods of earlier templates serve as are wanted.
+    pub(super) fn serve_old(&self, workload: &str, clusters: &[&str]) -> Seen {
+        for cluster in clusters {
+            let running = self.running(cluster, workload)?.ok_or(format!("{cluster} does not have it"))?;
+            let pods: Vec<_> = running.objects.into_iter().filter_map(|object| object.pods).collect();
+            if pods.is_empty() || pods.iter().any(|pods| (pods.ready, pods.old_ready) != (0, pods.wanted)) {
+                return Err(format!("{cluster} has {pods:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Expects that nothing at all runs in any of the clusters.

@@ -1,8 +1,10 @@
 //! What the demonstration shows, in order. What runs where is read from the clusters themselves.
 //!
 //! - [`placing`]: clusters are selected by labels and numbers, and updates reach all of them;
+//! - [`failing`]: an update is bad;
 //! - [`outage`]: a region is cut off, its hub and agents are killed, both sides go on.
 
+mod failing;
 mod outage;
 mod placing;
 
@@ -18,6 +20,9 @@ use crate::error::Error;
 /// The worked example, as it is in the repository.
 const PLACEMENT: &str = include_str!("../../../../deploy/examples/line-reconfiguration/placement.yaml");
 const WORKLOAD: &str = include_str!("../../../../deploy/examples/line-reconfiguration/workload.yaml");
+
+/// The line of the example that makes its pods new ones.
+const RULES: &str = "line-reconfiguration.example/rules: \"1\"";
 
 /// The example's workload.
 pub(super) const EXAMPLE: &str = "line-reconfiguration";
@@ -41,6 +46,7 @@ impl Story<'_, '_> {
         self.relabel().await?;
         self.update().await?;
         self.carry_much().await?;
+        self.spoil().await?;
         self.choose_some().await?;
         self.cut_off().await?;
         self.lose_an_agent().await?;
@@ -72,10 +78,7 @@ impl Story<'_, '_> {
 
 /// The example with these rules: another number is another revision.
 fn example(rules: u32) -> Result<Object, Error> {
-    let text = WORKLOAD.replace(
-        "line-reconfiguration.example/rules: \"1\"",
-        &format!("line-reconfiguration.example/rules: \"{rules}\""),
-    );
+    let text = WORKLOAD.replace(RULES, &format!("line-reconfiguration.example/rules: \"{rules}\""));
     read(&text)
 }
 

@@ -105,7 +105,11 @@ pub fn placement(spec: &v1::PlacementSpec) -> Result<Placement, Error> {
     Ok(placement)
 }
 
-fn selector(field: &str, given: &v1::LabelSelector) -> Result<Selector, Error> {
+/// The selector; `field` says in an error where it stands.
+///
+/// # Errors
+/// An operator is unknown, or has values that it does not take.
+pub fn selector(field: &str, given: &v1::LabelSelector) -> Result<Selector, Error> {
     let mut labels: Vec<_> = given.match_labels.iter().collect();
     labels.sort();
     let equal = labels.into_iter().map(|(key, value)| {

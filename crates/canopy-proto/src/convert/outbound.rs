@@ -2,7 +2,7 @@
 
 use canopy_model::labels::Operator;
 use canopy_model::{
-    Condition, Counts, Fleet, Health, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
+    Condition, Counts, Fleet, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
     Selector, Spec, Sync, Wall, Work, Workload,
 };
 use canopy_upkeep::Upkeep;
@@ -113,7 +113,7 @@ pub fn work(work: &Work) -> v1::ClusterWorkload {
         home: work.home.path.to_string(),
         revision: work.revision.map(|digest| digest.to_string()).unwrap_or_default(),
         sync: sync(work.sync).to_owned(),
-        health: health(work.health).to_owned(),
+        health: work.health.to_string(),
         message: work.message.clone(),
     }
 }
@@ -123,16 +123,6 @@ fn sync(sync: Sync) -> &'static str {
         Sync::Synced => "Synced",
         Sync::OutOfSync => "OutOfSync",
         Sync::Unknown => "Unknown",
-    }
-}
-
-fn health(health: Health) -> &'static str {
-    match health {
-        Health::Healthy => "Healthy",
-        Health::Progressing => "Progressing",
-        Health::Degraded => "Degraded",
-        Health::Missing => "Missing",
-        Health::Unknown => "Unknown",
     }
 }
 

@@ -7,6 +7,7 @@ use canopy_core::{Hub, check};
 use canopy_model::{Counts, Digest, Health, Path, Role, Sync, Uid};
 
 use super::wishes::Homed;
+use crate::chaos::content;
 use crate::chaos::world::{Broken, World};
 
 /// What each cluster is to run.
@@ -52,6 +53,22 @@ impl World {
             let wanted = wanted.remove(&agent).unwrap_or_default();
             if runs != wanted {
                 return Err(format!("{} runs {runs:?}, wanted is {wanted:?}", self.nodes[agent].path));
+            }
+            self.health_is_told(agent, &runs)?;
+        }
+        Ok(())
+    }
+
+    /// What an agent reports of a workload's health is what becomes of the pods of its revision.
+    fn health_is_told(&self, agent: usize, runs: &BTreeMap<Uid, Digest>) -> Result<(), Broken> {
+        let view = self.nodes[agent].view();
+        for (uid, revision) in runs {
+            let fails = content::fails(*revision);
+            let health = if fails { Health::Degraded } else { Health::Healthy };
+            let told = view.held().find(|(held, _)| held == uid).map(|(_, work)| work.health);
+            if told != Some(health) {
+                let path = &self.nodes[agent].path;
+                return Err(format!("{path} tells {told:?} of workload {uid}, which is {health}"));
             }
         }
         Ok(())
