@@ -186,3 +186,105 @@ impl Hub {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use canopy_model::{Incarnation, Wall};
+
+    use super::*;
+    use crate::hub::fixture::{NOW, PLACEMENT, Store, WORKLOAD, home, placement, press, workload};
+    use crate::link::EdgeId;
+    use crate::row::Body;
+
+    #[test]
+    fn a_cluster_runs_what_selects_it() {
+        let mut store = Store::new();
+        assert_eq!(store.decision(), Some(true));
+        store.record(|record| drop(record.labels.remove("line")));
+        assert_eq!(store.decision(), None, "its labels do not fit");
+    }
+
+    #[test]
+    fn what_selects_it_no_longer_is_removed() {
+        for change in [
+            (|store: &mut Store| store.record(|record| drop(record.labels.remove("line")))) as fn(&mut Store),
+            |store| store.record(|record| record.leaving = true),
+            |store| {
+                let mut deleted = workload();
+                deleted.metadata.deleted = Some(Wall(1));
+                store.inherited(deleted, false);
+            },
+        ] {
+            let mut store = Store::new();
+            store.assigned(true);
+            assert_eq!(store.decision(), Some(true));
+            change(&mut store);
+            assert_eq!(store.decision(), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_cluster_keeps_what_it_has_while_its_hub_may_not_decide() {
+        for change in [Store::without_record as fn(&mut Store), |store| {
+            store.heard(EdgeId::Child(press()), Incarnation(9))
+        }] {
+            let mut store = Store::new();
+            change(&mut store);
+            assert_eq!(store.decision(), None, "nothing is started");
+            store.assigned(true);
+            store.unknown(WORKLOAD);
+            assert_eq!(store.decision(), Some(true), "nothing is removed");
+        }
+    }
+
+    #[test]
+    fn what_is_in_doubt_neither_grows_nor_goes() {
+        let doubted = |store: &mut Store, uid| {
+            store.row(EdgeId::Parent, RowKind::Doubt, uid, Body::Doubt, false);
+        };
+        for doubt in [
+            (|store: &mut Store, _: &dyn Fn(&mut Store, Uid)| store.inherited(workload(), true))
+                as fn(&mut Store, &dyn Fn(&mut Store, Uid)),
+            |store, doubted| doubted(store, WORKLOAD),
+            |store, _| store.inherited(placement(), true),
+            |store, doubted| doubted(store, PLACEMENT),
+        ] {
+            let mut store = Store::new();
+            doubt(&mut store, &doubted);
+            assert_eq!(store.decision(), None, "it does not grow");
+            store.assigned(true);
+            store.record(|record| drop(record.labels.remove("line")));
+            assert_eq!(store.decision(), Some(true), "it does not go");
+        }
+    }
+
+    #[test]
+    fn gone_is_believed_only_for_the_assignment_that_it_answers() {
+        let mut store = Store::new();
+        store.unknown(WORKLOAD);
+        store.assigned(false);
+        let told = 7;
+        store.told_assignment(told);
+        let stamp = |incarnation, version| Some(Stamp { incarnation, version });
+        for other in [None, stamp(NOW, told - 1), stamp(Incarnation(9), told)] {
+            store.reports(false, other, home("/", 1, 1));
+            assert_eq!(store.decision(), Some(false), "{other:?}");
+        }
+        store.reports(true, stamp(NOW, told), home("/", 1, 1));
+        assert_eq!(store.decision(), Some(false), "it is still there");
+        store.reports(false, stamp(NOW, told), home("/", 1, 1));
+        assert_eq!(store.decision(), None);
+    }
+
+    #[test]
+    fn work_that_nobody_assigned_is_removed_only_if_its_fate_is_known() {
+        let mut store = Store::new();
+        store.record(|record| drop(record.labels.remove("line")));
+        store.reports(true, None, home("/", 1, 1));
+        assert_eq!(store.decision(), Some(false), "the workload is known, and does not select it");
+        store.unknown(WORKLOAD);
+        assert_eq!(store.decision(), None, "nobody knows");
+        store.row(EdgeId::Parent, RowKind::Verdict, WORKLOAD, Body::Verdict, false);
+        assert_eq!(store.decision(), Some(false), "its home deleted it");
+    }
+}

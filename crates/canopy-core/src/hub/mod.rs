@@ -16,6 +16,8 @@
 
 mod assign;
 mod commands;
+#[cfg(test)]
+mod fixture;
 mod fold;
 mod index;
 mod links;

@@ -141,3 +141,89 @@ impl Hub {
         askers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::fixture::{Store, WORKLOAD, home, workload};
+
+    /// A hub whose cluster holds work that it does not know, at home there.
+    fn found(home: Home) -> Hub {
+        let mut store = Store::new();
+        store.unknown(WORKLOAD);
+        store.reports(true, None, home);
+        store.start().0
+    }
+
+    fn is_orphan(hub: &Hub) -> bool {
+        hub.orphans().iter().any(|(uid, _)| *uid == WORKLOAD)
+    }
+
+    /// Whether the hub asks above what is to become of the workload.
+    fn asks(hub: &Hub) -> bool {
+        hub.told.contains_key(&Key::new(RowKind::Orphan, WORKLOAD))
+    }
+
+    #[test]
+    fn a_home_says_deleted_only_of_what_it_proves_to_have_known() {
+        let known = found(home("eu", 10, 15));
+        assert!(!is_orphan(&known), "born in its own history, and no longer there");
+        for unproven in [home("eu", 10, 30), home("eu", 7, 15)] {
+            let hub = found(unproven.clone());
+            assert!(is_orphan(&hub), "{unproven:?}");
+            assert!(hub.proves_restored(&unproven));
+            assert!(!asks(&hub), "its home is here");
+        }
+    }
+
+    #[test]
+    fn an_administrator_drops_what_the_home_cannot_know() {
+        let mut hub = found(home("eu", 10, 30));
+        let home = home("eu", 10, 30);
+        assert!(!hub.is_verdict_deleted(WORKLOAD, &home));
+        hub.dropped.insert(WORKLOAD);
+        assert!(hub.is_verdict_deleted(WORKLOAD, &home));
+    }
+
+    #[test]
+    fn what_is_at_home_above_is_asked_about_and_kept_meanwhile() {
+        let hub = found(home("/", 1, 1));
+        assert!(is_orphan(&hub) && asks(&hub));
+        assert!(hub.assigned.is_empty(), "nothing is removed");
+    }
+
+    #[test]
+    fn an_inherited_object_goes_only_by_verdict() {
+        let mut store = Store::new();
+        store.assigned(true);
+        store.inherited(workload(), true);
+        let (hub, _) = store.start();
+        assert!(is_orphan(&hub) && hub.object(WORKLOAD).is_some());
+        assert_eq!(store.decision(), Some(true));
+        store.row(EdgeId::Parent, RowKind::Verdict, WORKLOAD, Body::Verdict, false);
+        let (hub, _) = store.start();
+        assert!(!is_orphan(&hub) && hub.object(WORKLOAD).is_none());
+        assert_eq!(store.decision(), Some(false));
+    }
+
+    #[test]
+    fn verdicts_and_doubts_are_passed_to_the_hubs_below_that_they_concern() {
+        let told = |store: &Store, kind| {
+            let (hub, _) = store.start();
+            let child = &hub.children[&"plant".parse::<Name>().unwrap()];
+            child.edge.outbox.version(&Key::new(kind, WORKLOAD)).is_some()
+        };
+        let mut store = Store::new();
+        store.child("plant", Role::Hub);
+        store.inherited(workload(), true);
+        assert!(told(&store, RowKind::Doubt));
+        store.unknown(WORKLOAD);
+        store.row(EdgeId::Parent, RowKind::Verdict, WORKLOAD, Body::Verdict, false);
+        assert!(!told(&store, RowKind::Verdict), "it did not ask");
+        let plant = EdgeId::Child("plant".parse().unwrap());
+        let orphan = Orphan { name: workload().metadata.name, home: home("/", 1, 1) };
+        store.row(plant, RowKind::Orphan, WORKLOAD, Body::Orphan(orphan), false);
+        assert!(told(&store, RowKind::Verdict));
+        assert!(!told(&store, RowKind::Doubt));
+    }
+}

@@ -107,7 +107,7 @@ fn selector_problem(selector: &Value, template: &Value) -> Option<String> {
         Err(error) => return Some(format!("spec.selector: {error}")),
     };
     let labels = &template["metadata"]["labels"];
-    let labels = Labels::from(BTreeMap::deserialize(labels).unwrap_or_default());
+    let labels = Labels::deserialize(labels).unwrap_or_default();
     (!selector.matches(&labels))
         .then(|| "spec.template.metadata.labels: `selector` does not match template `labels`".to_owned())
 }
