@@ -206,7 +206,7 @@ fn status(agent: &Agent) -> Status {
             },
             revision: revision.map(|digest| digest.short()),
             sync: format!("{sync:?}"),
-            health: format!("{health:?}"),
+            health: health.to_string(),
             message,
         })
     };

@@ -149,3 +149,178 @@ impl Agent {
 fn held(reason: &str) -> String {
     format!("held at the machine: {reason}; `canopy-agent release` there lets it go on")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use canopy_model::{
+        Boot, Cursor, Digest, Home, Incarnation, ObjectName, Path, Revision, Uptime, Wall, Work,
+    };
+
+    use super::*;
+    use crate::agent::state::Retry;
+    use crate::durable::{Held, ReceivedRow, Value};
+
+    const NOW: Now = Now { uptime: Uptime(60_000), wall: Wall(0) };
+    const UID: Uid = Uid(7);
+    /// Where the assignment stands in the hub's table.
+    const STAMP: Stamp = Stamp { incarnation: Incarnation(3), version: 5 };
+    const WANTED: Digest = Digest([1; 32]);
+    const OTHER: Digest = Digest([2; 32]);
+
+    fn run(inline: bool) -> Assignment {
+        let name = ObjectName { project: "default".parse().unwrap(), name: "line".parse().unwrap() };
+        let born = Cursor { incarnation: Incarnation(1), boot: Boot(1), version: 1 };
+        let home = Home { path: Path::default(), born };
+        let inline = inline.then(|| b"{}".as_slice().into());
+        Assignment::Run(Run {
+            name,
+            home,
+            placements: vec![Uid(8)],
+            revision: Revision { digest: WANTED, size: 2, inline },
+        })
+    }
+
+    /// What the cluster holds at this revision.
+    fn work(revision: Option<Digest>) -> Work {
+        let Assignment::Run(Run { name, home, placements, .. }) = run(true) else { unreachable!() };
+        Work {
+            name,
+            home,
+            placements,
+            revision,
+            sync: Sync::Synced,
+            health: Health::Healthy,
+            message: String::new(),
+            refused: false,
+        }
+    }
+
+    /// An agent with what its hub told about the workload, and what the cluster holds of it.
+    fn agent(assignment: Option<Assignment>, held: Option<Option<Work>>) -> Agent {
+        let mut slots = vec![(Slot::Surveyed, Value::Surveyed(Incarnation(0)))];
+        if let Some(assignment) = assignment {
+            let Stamp { incarnation: learned, version } = STAMP;
+            let payload = crate::row::Body::Assignment(assignment).into();
+            let row = ReceivedRow { version, learned, orphaned: false, payload };
+            let key = Key::new(RowKind::Assignment, UID);
+            slots.push((Slot::Received(EdgeId::Parent, false, key), Value::Received(row)));
+        }
+        if let Some(work) = held {
+            let held = Held { report: Report { stamp: None, work }, withdrawn: false };
+            slots.push((Slot::Held(UID), Value::Held(held)));
+        }
+        Agent::load("eu/plant-7".parse().unwrap(), slots)
+    }
+
+    /// What the agent asks for.
+    fn asks(agent: &mut Agent) -> Vec<&'static str> {
+        let mut step = Step::default();
+        agent.pursue(NOW, UID, &mut step);
+        let asked = step.effects.iter().map(|effect| match effect {
+            Effect::Cluster(ClusterOrder::Apply(apply)) => {
+                assert_eq!((apply.uid, apply.revision.digest), (UID, WANTED));
+                "apply"
+            }
+            Effect::Cluster(ClusterOrder::Delete { uid: UID, .. }) => "delete",
+            Effect::Fetch(WANTED) => "fetch",
+            _ => "something else",
+        });
+        asked.collect()
+    }
+
+    /// What it reports: the stamp, and the work if there may be any.
+    fn reported(agent: &Agent) -> Option<(Option<Stamp>, Option<Work>)> {
+        agent.held.get(&UID).map(|held| (held.report.stamp, held.report.work.clone()))
+    }
+
+    #[test]
+    fn what_is_assigned_is_reported_as_coming_and_applied_once() {
+        let mut agent = agent(Some(run(true)), None);
+        assert_eq!(asks(&mut agent), ["apply"]);
+        let (stamp, work) = reported(&agent).unwrap();
+        let work = work.unwrap();
+        assert_eq!((stamp, work.revision, work.sync), (Some(STAMP), None, Sync::OutOfSync));
+        assert!(asks(&mut agent).is_empty(), "it is under way");
+    }
+
+    #[test]
+    fn content_that_is_not_here_is_fetched_first() {
+        let mut agent = agent(Some(run(false)), None);
+        assert_eq!(asks(&mut agent), ["fetch"]);
+        agent.doing.clear();
+        agent.blobs.insert(WANTED);
+        assert_eq!(asks(&mut agent), ["apply"]);
+    }
+
+    #[test]
+    fn only_what_differs_is_applied() {
+        assert!(asks(&mut agent(Some(run(true)), Some(Some(work(Some(WANTED)))))).is_empty());
+        assert_eq!(asks(&mut agent(Some(run(true)), Some(Some(work(Some(OTHER)))))), ["apply"]);
+        let drifted = Work { sync: Sync::OutOfSync, ..work(Some(WANTED)) };
+        assert_eq!(asks(&mut agent(Some(run(true)), Some(Some(drifted)))), ["apply"]);
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_when_its_wait_has_ended() {
+        for (assignment, order) in [(run(true), "apply"), (Assignment::Remove, "delete")] {
+            let mut agent = agent(Some(assignment), Some(Some(work(Some(OTHER)))));
+            let at = Some(NOW.uptime + Duration::from_millis(1));
+            agent.retries.insert(UID, Retry { at, failures: 1 });
+            assert!(asks(&mut agent).is_empty());
+            agent.retries.insert(UID, Retry { at: Some(NOW.uptime), failures: 1 });
+            assert_eq!(asks(&mut agent), [order]);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_removed_is_deleted_and_reported_until_it_is_gone() {
+        let mut agent = agent(Some(Assignment::Remove), Some(Some(work(Some(WANTED)))));
+        agent.doing.insert(UID, Doing::Apply { attempt: 1 });
+        assert!(asks(&mut agent).is_empty(), "the apply under way ends first");
+        agent.doing.clear();
+        assert_eq!(asks(&mut agent), ["delete"]);
+        assert_eq!(reported(&agent), Some((Some(STAMP), Some(work(Some(WANTED))))));
+    }
+
+    #[test]
+    fn gone_is_reported_for_the_very_assignment_that_asked() {
+        for held in [None, Some(None)] {
+            let mut agent = agent(Some(Assignment::Remove), held);
+            assert!(asks(&mut agent).is_empty());
+            assert_eq!(reported(&agent), Some((Some(STAMP), None)));
+        }
+    }
+
+    #[test]
+    fn without_a_wish_what_is_there_stays() {
+        for assignment in [None, Some(Assignment::Keep)] {
+            let mut agent = agent(assignment, Some(Some(work(Some(WANTED)))));
+            assert!(asks(&mut agent).is_empty());
+            assert_eq!(reported(&agent), Some((None, Some(work(Some(WANTED))))));
+        }
+    }
+
+    #[test]
+    fn what_the_hub_withdrew_is_deleted_and_then_forgotten() {
+        let mut agent = agent(None, Some(Some(work(Some(WANTED)))));
+        agent.held.get_mut(&UID).unwrap().withdrawn = true;
+        assert_eq!(asks(&mut agent), ["delete"]);
+        agent.doing.clear();
+        agent.held.get_mut(&UID).unwrap().report.work = None;
+        assert!(asks(&mut agent).is_empty());
+        assert_eq!(reported(&agent), None);
+    }
+
+    #[test]
+    fn what_was_never_applied_is_forgotten_once_the_cluster_was_looked_at() {
+        let mut agent = agent(None, Some(Some(work(None))));
+        agent.surveyed = None;
+        assert!(asks(&mut agent).is_empty());
+        assert!(reported(&agent).is_some(), "it may be there");
+        agent.surveyed = Some(agent.history.incarnation);
+        assert!(asks(&mut agent).is_empty());
+        assert_eq!(reported(&agent), None);
+    }
+}
