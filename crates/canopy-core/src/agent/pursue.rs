@@ -218,14 +218,17 @@ mod tests {
     fn asks(agent: &mut Agent) -> Vec<&'static str> {
         let mut step = Step::default();
         agent.pursue(NOW, UID, &mut step);
-        let asked = step.effects.iter().map(|effect| match effect {
-            Effect::Cluster(ClusterOrder::Apply(apply)) => {
+        let asked = step.effects.iter().map(|effect| {
+            if let Effect::Cluster(ClusterOrder::Apply(apply)) = effect {
                 assert_eq!((apply.uid, apply.revision.digest), (UID, WANTED));
                 "apply"
+            } else if let Effect::Cluster(ClusterOrder::Delete { uid: UID, .. }) = effect {
+                "delete"
+            } else if let Effect::Fetch(WANTED) = effect {
+                "fetch"
+            } else {
+                "something else"
             }
-            Effect::Cluster(ClusterOrder::Delete { uid: UID, .. }) => "delete",
-            Effect::Fetch(WANTED) => "fetch",
-            _ => "something else",
         });
         asked.collect()
     }

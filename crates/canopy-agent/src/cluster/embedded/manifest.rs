@@ -4,8 +4,6 @@
 //! The annotation `canopy.dev/embedded` asks it to behave badly: with `fail`, on an object or on its
 //! pods' template, they never get well; with `refuse` the object is refused.
 
-use std::collections::BTreeMap;
-
 use canopy_core::cluster::object::{Definition, Id, Object, Template};
 use canopy_kube::bundle::{self, Manifest};
 use canopy_kube::object::GroupKind;
