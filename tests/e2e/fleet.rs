@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use canopy_cli::wan::Wan;
@@ -67,15 +67,43 @@ impl Fleet {
 
     /// Joins an agent below `eu` and starts it on the cluster of this kubeconfig.
     pub(crate) async fn add_agent(&mut self, name: &str, line: &str, kubeconfig: &Path) -> Result<()> {
+        self.join_agent(name, line, &["--kubeconfig", &kubeconfig.display().to_string()]).await
+    }
+
+    /// Joins an agent below `eu` and starts it on an embedded cluster.
+    pub(crate) async fn add_embedded(&mut self, name: &str, line: &str) -> Result<()> {
+        self.join_agent(name, line, &["--embedded"]).await
+    }
+
+    async fn join_agent(&mut self, name: &str, line: &str, cluster: &[&str]) -> Result<()> {
         let label = format!("line={line}");
         let token = self.token(&["--parent", "eu", "--agent", "--name", name, "--label", &label]).await?;
         let data = self.data(name);
         let joined =
             self.program("canopy-agent").args(["join", "--data", &data, "--token", &token]).output()?;
         succeeded(&joined)?;
-        let kubeconfig = kubeconfig.display().to_string();
-        let run = ["run", "--data", &data, "--kubeconfig", &kubeconfig].map(str::to_owned).to_vec();
+        let run = ["run", "--data", &data].iter().chain(cluster).map(|word| (*word).to_owned()).collect();
         self.add(name, "canopy-agent", run)
+    }
+
+    /// Runs the agent's own command line at its machine.
+    pub(crate) fn at_machine(&self, name: &str, words: &[&str]) -> Result<Output> {
+        Ok(self.program("canopy-agent").args(words).args(["--data", &self.data(name)]).output()?)
+    }
+
+    /// What an embedded cluster holds, from its own file; nothing before its first start.
+    pub(crate) fn embedded(&self, name: &str) -> Result<serde_json::Value> {
+        match std::fs::read(PathBuf::from(self.data(name)).join("embedded-cluster.json")) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(serde_json::Value::Null),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How a node's process ended; none while it runs.
+    pub(crate) fn ended(&mut self, name: &str) -> Result<Option<ExitStatus>> {
+        let node = self.nodes.get_mut(name).context("no such node")?;
+        Ok(node.child.as_mut().context("it was killed")?.try_wait()?)
     }
 
     fn add(&mut self, name: &str, program: &'static str, arguments: Vec<String>) -> Result<()> {

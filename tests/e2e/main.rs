@@ -1,9 +1,12 @@
 //! The main job on real Kubernetes: a root, a region and two agents, each a process of its own,
 //! against two real control planes. Everything is read from the clusters themselves.
+//!
+//! - [`machine`]: what people at a machine may say, with embedded clusters.
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
 mod fleet;
+mod machine;
 
 use std::time::{Duration, Instant};
 

@@ -205,7 +205,7 @@ fn status(agent: &Agent) -> Status {
                 format!("{}/{}", name.project, name.name)
             },
             revision: revision.map(|digest| digest.short()),
-            sync: format!("{sync:?}"),
+            sync: sync.to_string(),
             health: health.to_string(),
             message,
         })

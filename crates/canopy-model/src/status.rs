@@ -26,6 +26,16 @@ pub enum Sync {
     Unknown,
 }
 
+impl fmt::Display for Sync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Synced => "Synced",
+            Self::OutOfSync => "OutOfSync",
+            Self::Unknown => "Unknown",
+        })
+    }
+}
+
 /// How what runs is doing, in Argo's and kstatus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Health {

@@ -2,8 +2,8 @@
 
 use canopy_model::labels::Operator;
 use canopy_model::{
-    Condition, Counts, Fleet, Metadata, Object, Placement, Requirement, ResourceVersion, Role,
-    Selector, Spec, Sync, Wall, Work, Workload,
+    Condition, Counts, Fleet, Metadata, Object, Placement, Requirement, ResourceVersion, Role, Selector,
+    Spec, Wall, Work, Workload,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -112,17 +112,9 @@ pub fn work(work: &Work) -> v1::ClusterWorkload {
         name: work.name.name.to_string(),
         home: work.home.path.to_string(),
         revision: work.revision.map(|digest| digest.to_string()).unwrap_or_default(),
-        sync: sync(work.sync).to_owned(),
+        sync: work.sync.to_string(),
         health: work.health.to_string(),
         message: work.message.clone(),
-    }
-}
-
-fn sync(sync: Sync) -> &'static str {
-    match sync {
-        Sync::Synced => "Synced",
-        Sync::OutOfSync => "OutOfSync",
-        Sync::Unknown => "Unknown",
     }
 }
 
