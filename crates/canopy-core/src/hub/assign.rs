@@ -1,5 +1,7 @@
 //! Which of its own clusters run a workload: decided by the cluster's own hub, one pair at a time.
 
+use std::collections::BTreeSet;
+
 use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
 
 use super::settle::Touched;
@@ -155,6 +157,15 @@ impl Hub {
         let counts = self.counts.entry(uid).or_default();
         counts.subtract(&before);
         counts.add(&now);
+    }
+
+    /// Counts what was touched while nothing may be decided about it: what is told upward always
+    /// follows from what is durable.
+    pub(super) fn count_touched(&mut self, touched: &Touched) {
+        let assigned = self.assigned.keys().filter(|(uid, _)| touched.objects.contains(uid)).cloned();
+        for (uid, name) in assigned.chain(touched.pairs.iter().cloned()).collect::<BTreeSet<_>>() {
+            self.count(uid, &name);
+        }
     }
 
     pub(super) fn recount(&mut self) {

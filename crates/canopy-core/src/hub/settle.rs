@@ -70,6 +70,8 @@ impl Hub {
         if self.is_ready() {
             self.decide(&mut touched, &changed, step);
             self.drop_left(&mut left, step);
+        } else {
+            self.count_touched(&touched);
         }
         self.tell_orphans(&touched, step);
         self.fold(&touched, step);
