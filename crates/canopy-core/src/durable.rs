@@ -46,6 +46,8 @@ pub enum Slot {
     Answer(Uid),
     /// An orphan that an administrator dropped.
     Dropped(Uid),
+    /// The identity of a child that was let go.
+    Released(Uid),
     /// Work that an agent has in its cluster.
     Held(Uid),
     /// The incarnation in which the agent has looked at what its cluster holds.
@@ -72,6 +74,7 @@ pub enum Value {
     Share(Share),
     Answer(Answer),
     Dropped,
+    Released,
     Held(Held),
     Surveyed(Incarnation),
     Hold(String),

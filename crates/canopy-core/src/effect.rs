@@ -37,7 +37,7 @@ pub enum Effect {
     Fetch(Digest),
     /// Ask the cluster for something (agents only).
     Cluster(ClusterOrder),
-    /// The identity of this child is no longer accepted.
+    /// The identity of this child is no longer accepted. Asked again at every start.
     Revoke(Uid),
     /// Something an operator should be told.
     Alert(Alert),

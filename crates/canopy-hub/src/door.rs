@@ -30,10 +30,19 @@ impl Door {
         self.registry.recognise(child, recorded)
     }
 
+    /// Whose the name is by this hub's record; an error if the identity was let go.
+
     async fn recorded(&self, child: &Certified) -> Result<Option<Uid>, Refused> {
         let Some(name) = child.peer.path.name() else { return Ok(None) };
-        let uid = move |hub: &Hub| Some(hub.children().get(&name)?.record.as_ref()?.uid);
-        self.hub.read(uid).await.map_err(|error| Refused::Unable(Box::new(error)))
+        let uid = child.peer.uid;
+        let look = move |hub: &Hub| {
+            let recorded = hub.children().get(&name).and_then(|child| Some(child.record.as_ref()?.uid));
+            (recorded, hub.has_released(uid))
+        };
+        match self.hub.read(look).await.map_err(|error| Refused::Unable(Box::new(error)))? {
+            (_, true) => Err(Refused::Released(child.peer.clone())),
+            (recorded, false) => Ok(recorded),
+        }
     }
 }
 

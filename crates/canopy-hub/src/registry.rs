@@ -139,7 +139,7 @@ impl Registry {
             return;
         }
         if let Err(error) = self.folder.save_revocations(&revocations) {
-            error!(%uid, %error, "a revocation was not written down and is lost with this process");
+            error!(%uid, %error, "a revocation was not written down: it is made up for at the next start");
         }
         self.trust.reload(revocations.clone());
         drop(revocations);

@@ -106,6 +106,7 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
             (Slot::Answer(uid), Value::Answer(Answer { outcome, at: Uptime(at) }))
         }),
         uid().prop_map(|uid| (Slot::Dropped(uid), Value::Dropped)),
+        uid().prop_map(|uid| (Slot::Released(uid), Value::Released)),
         (uid(), report(), any::<bool>()).prop_map(|(uid, report, withdrawn)| {
             (Slot::Held(uid), Value::Held(Held { report, withdrawn }))
         }),
@@ -125,6 +126,7 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
             Slot::Object(uid),
             Slot::Answer(uid),
             Slot::Dropped(uid),
+            Slot::Released(uid),
             Slot::Held(uid)
         ])),
         (name(), uid()).prop_flat_map(|(name, uid)| prop::sample::select(vec![

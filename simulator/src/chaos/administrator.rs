@@ -210,16 +210,9 @@ impl World {
         let agent = agents[self.rng.usize(..agents.len())];
         let hub = self.nodes[agent].parent.expect("an agent has a hub");
         let name = self.nodes[agent].path.name().expect("an agent has a name");
-        self.ask(hub, Verb::Release { name, forget: false })?;
+        let forget = self.rng.u8(..4) == 0;
+        self.ask(hub, Verb::Release { name, forget })?;
         Ok(())
-    }
-
-    /// A released node ends for good.
-    pub(crate) fn leave(&mut self, node: usize) {
-        self.occurrences.note("cluster left");
-        self.note(format!("{} has left", self.nodes[node].path));
-        self.nodes[node].left = true;
-        self.crash(node);
     }
 
     /// What only a person can decide after memory was lost: strangers are accepted, missing

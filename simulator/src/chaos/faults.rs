@@ -1,5 +1,6 @@
 //! What goes wrong: crashes, lost and restored disks, silent links, jumping clocks.
 
+use canopy_core::durable::Slot;
 use canopy_model::Role;
 
 use super::world::{Broken, Event, World};
@@ -52,6 +53,7 @@ impl World {
             self.nodes[node].cluster.wipe();
         }
         self.disk_changed(node);
+        self.come_back(node);
         self.crash(node);
     }
 
@@ -65,7 +67,23 @@ impl World {
         self.note(format!("{} is restored from an old copy", self.nodes[node].path));
         self.nodes[node].disk = copy;
         self.disk_changed(node);
+        self.come_back(node);
         self.crash(node);
+    }
+
+    /// With its disk a hub forgot whom it had let go: who was not revoked before belongs to it again.
+    fn come_back(&mut self, hub: usize) {
+        let forgotten = |node: &usize| {
+            let (it, hub_at) = (&self.nodes[*node], &self.nodes[hub]);
+            let uid = it.identity.uid;
+            let remembered = hub_at.revoked.contains(&uid) || hub_at.disk.contains_key(&Slot::Released(uid));
+            it.left && it.parent == Some(hub) && !remembered
+        };
+        for node in (0..self.nodes.len()).filter(forgotten).collect::<Vec<_>>() {
+            self.note(format!("{} was let go in vain", self.nodes[node].path));
+            self.nodes[node].left = false;
+            self.schedule(500, Event::Start { node });
+        }
     }
 
     /// From now on nothing goes wrong any more.

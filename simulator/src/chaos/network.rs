@@ -49,13 +49,19 @@ impl World {
     pub(crate) fn dial(&mut self, child: usize) -> Result<(), Broken> {
         let Some(parent) = self.nodes[child].parent else { return Ok(()) };
         let connected = self.network.sessions.values().any(|session| session.child == child);
-        let alive = self.nodes[child].machine.is_some() && !self.nodes[child].left;
-        if connected || !alive {
+        if connected || self.nodes[child].machine.is_none() {
             return Ok(());
         }
         if self.nodes[parent].machine.is_none() || self.network.is_cut(child) {
             let delay = self.rng.u64(500..5_000);
             self.schedule(delay, Event::Dial { child });
+            return Ok(());
+        }
+        let uid = self.nodes[child].identity.uid;
+        let released = self.hub(parent).is_some_and(|hub| hub.has_released(uid));
+        if released || self.nodes[parent].revoked.contains(&uid) {
+            self.occurrences.note("released node tried to return");
+            self.crash(child);
             return Ok(());
         }
         self.network.next += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a run of many seeds must have met to mean anything.
-const SITUATIONS: [&str; 26] = [
+const SITUATIONS: [&str; 28] = [
     "crash before the commit",
     "crash after the commit, before the effects",
     "partition",
@@ -20,6 +20,8 @@ const SITUATIONS: [&str; 26] = [
     "wall clock jumped",
     "cluster joined",
     "cluster left",
+    "released node tried to return",
+    "revocation made up for after a crash",
     "label moved",
     "label moved to and fro",
     "deleted while a cluster was dark",

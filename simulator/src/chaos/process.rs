@@ -57,6 +57,7 @@ impl World {
     pub(crate) fn feed(&mut self, node: usize, input: Input) -> Result<(), Broken> {
         let now = self.clock(node);
         let Some(machine) = &mut self.nodes[node].machine else { return Ok(()) };
+        let starts = matches!(input, Input::Started { .. });
         let step = machine.handle(now, input);
         let crash = if self.calm { 0 } else { self.rng.u32(..2_000) };
         if crash == 1 {
@@ -77,13 +78,18 @@ impl World {
             Ok(())
         });
         let Ok(effects) = committed;
+        let releases = self.witness_releases(node, &replaced);
         self.witness_commit(node, &replaced)?;
-        if crash == 2 {
+        if crash == 2 || releases && !self.calm && self.rng.u8(..4) == 0 {
             self.occurrences.note("crash after the commit, before the effects");
             self.crash(node);
             return Ok(());
         }
         for effect in effects {
+            let revokes = matches!(effect, Effect::Revoke(uid) if !self.nodes[node].revoked.contains(&uid));
+            if starts && revokes {
+                self.occurrences.note("revocation made up for after a crash");
+            }
             self.perform(node, effect)?;
         }
         self.schedule_wake(node);
@@ -121,10 +127,7 @@ impl World {
                 });
             }
             Effect::Revoke(uid) => {
-                let gone = self.nodes.iter().position(|it| it.identity.uid == uid);
-                if let Some(gone) = gone {
-                    self.leave(gone);
-                }
+                self.nodes[node].revoked.insert(uid);
             }
             Effect::Fetch(_) => {}
         }

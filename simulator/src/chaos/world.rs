@@ -1,7 +1,7 @@
 //! Nodes with their disks, the virtual clock and the queue of events.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use canopy_core::check;
 use canopy_core::cluster::Cluster;
@@ -39,8 +39,10 @@ pub(crate) struct Node {
     pub cluster: Cluster,
     /// What the wall clock is ahead, in milliseconds.
     pub skew: i64,
-    /// It was released and never comes back.
+    /// It was released: it may try to come back until it is refused.
     pub left: bool,
+    /// Whose identities are revoked; kept apart from the disk.
+    pub revoked: BTreeSet<Uid>,
     /// Counts its starts, so that answers to a former process are not heard.
     pub life: u64,
     pub wake: Option<Uptime>,
@@ -149,6 +151,7 @@ impl World {
             cluster: Cluster::default(),
             skew: 0,
             left: false,
+            revoked: BTreeSet::new(),
             life: 0,
             wake: None,
         });

@@ -25,6 +25,13 @@ pub fn commit(after: &Node<'_>, replaced: &Replaced) -> Vec<Violation> {
             };
             starts_and_removes_only_what_is_certain(after, name, *uid, before)
         }
+        (Slot::Child(name), old) => {
+            let before = match old {
+                Some(Value::Child(record)) => Some(record.uid),
+                _ => None,
+            };
+            lets_go_for_good(after, name, before)
+        }
         (Slot::Received(EdgeId::Parent, generation, key), Some(Value::Received(row)))
             if was_current(after, replaced, *generation) =>
         {
@@ -84,6 +91,17 @@ fn starts_and_removes_only_what_is_certain(
     ];
     let broken = reasons.into_iter().filter(|(breaks, _)| *breaks);
     broken.map(|(_, how)| format!("{uid} at {name}: {how}")).collect()
+}
+
+/// A child is forgotten only so that its identity can never return.
+fn lets_go_for_good(after: &Node<'_>, name: &Name, before: Option<Uid>) -> Vec<String> {
+    match (before, after.record(name).map(|record| record.uid)) {
+        (_, Some(now)) if after.has_released(now) => vec![format!("takes back {name}, which was let go")],
+        (Some(before), None) if !after.has_released(before) => {
+            vec![format!("lets {name} go for a time only")]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Whether rows of this generation were the current ones of the parent's table before the commit, and

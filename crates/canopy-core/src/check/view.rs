@@ -146,6 +146,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether an identity was let go.
+    pub fn has_released(&self, uid: Uid) -> bool {
+        self.slots.contains_key(&Slot::Released(uid))
+    }
+
     /// What a hub records about a child.
     pub fn record(&self, name: &Name) -> Option<&'a Record> {
         match self.slots.get(&Slot::Child(name.clone())) {

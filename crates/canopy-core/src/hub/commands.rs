@@ -13,11 +13,10 @@ use super::state::Hub;
 use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Outcome, Refusal, Verb};
 use crate::durable::{Answer, Change, Slot, Value};
 use crate::effect::Effect;
-use crate::link::EdgeId;
-use crate::row::{Body, Key, RowKind};
+use crate::row::{Key, RowKind};
 use crate::seam::Step;
 
-type Result<T> = std::result::Result<T, Refusal>;
+pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
 impl Hub {
     pub(super) fn command(&mut self, now: Now, command: Command, touched: &mut Touched, step: &mut Step) {
@@ -220,7 +219,7 @@ impl Hub {
         self.change_record(name, record, touched, step)
     }
 
-    fn change_record(
+    pub(super) fn change_record(
         &mut self,
         name: &Name,
         record: Record,
@@ -233,81 +232,13 @@ impl Hub {
         Ok(Outcome::Recorded(record))
     }
 
-    fn record(&self, name: &Name) -> Result<Record> {
+    pub(super) fn record(&self, name: &Name) -> Result<Record> {
         let record = self.children.get(name).and_then(|child| child.record.clone());
         record.ok_or_else(|| self.not_found(Kind::Cluster, self.path.child(name).to_string()))
     }
 
-    fn not_found(&self, kind: Kind, name: String) -> Refusal {
+    pub(super) fn not_found(&self, kind: Kind, name: String) -> Refusal {
         Refusal::NotFound { kind: kind.name(), name, home: self.path.clone() }
-    }
-
-    /// A cluster goes when nothing of ours is left on it; a hub only without clusters below.
-    fn release_child(
-        &mut self,
-        name: &Name,
-        forget: bool,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let mut record = self.record(name)?;
-        if record.role == Role::Hub && !forget {
-            let child = self
-                .children
-                .get(name)
-                .and_then(|child| child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))));
-            if let Some(Body::Fleet(fleet)) = child.map(|row| &row.body)
-                && fleet.clusters > 0
-            {
-                return Err(Refusal::HasChildren { name: name.clone(), children: fleet.clusters });
-            }
-        }
-        record.leaving = true;
-        let role = record.role;
-        self.change_record(name, record, touched, step)?;
-        if forget || role == Role::Hub {
-            self.drop_child(name, touched, step);
-        }
-        Ok(Outcome::Deleted)
-    }
-
-    /// Drops the children that are leaving and hold nothing any more.
-    pub(super) fn drop_left(&mut self, touched: &mut Touched, step: &mut Step) {
-        let leaving =
-            |child: &super::state::Child| child.record.as_ref().is_some_and(|record| record.leaving);
-        let names: Vec<Name> =
-            self.children.iter().filter(|(_, child)| leaving(child)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let holds = self.assigned.keys().any(|(_, child)| *child == name)
-                || self.children[&name].edge.inbox.rows().any(|(_, row)| row.payload.body.work().is_some());
-            if !holds && self.may_decide(&name) {
-                self.drop_child(&name, touched, step);
-            }
-        }
-    }
-
-    fn drop_child(&mut self, name: &Name, touched: &mut Touched, step: &mut Step) {
-        let workloads: Vec<Uid> =
-            self.assigned.keys().filter(|(_, child)| child == name).map(|(uid, _)| *uid).collect();
-        for uid in workloads {
-            self.set_assigned(uid, name, None, step);
-            touched.folds.insert(uid);
-        }
-        let placements: Vec<Uid> =
-            self.shares.keys().filter(|(_, child)| child == name).map(|(uid, _)| *uid).collect();
-        for uid in placements {
-            self.set_share(uid, name, Default::default(), step);
-        }
-        let Some(mut child) = self.children.remove(name) else { return };
-        let id = EdgeId::Child(name.clone());
-        child.edge.disconnect("this child was released", step);
-        child.edge.inbox.clear(&id, step);
-        child.edge.outbox.clear(&id, step);
-        step.put(Change::Delete(Slot::Child(name.clone())));
-        if let Some(record) = child.record {
-            step.effect(Effect::Revoke(record.uid));
-        }
-        touched.everything = true;
     }
 
     pub(super) fn forget_answers(&mut self, now: Now, step: &mut Step) {

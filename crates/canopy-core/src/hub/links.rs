@@ -36,6 +36,7 @@ impl Hub {
         self.recount();
         self.retell();
         self.fetch_blobs(step);
+        self.revoke_released(step);
         touched.everything = true;
     }
 
@@ -149,6 +150,7 @@ impl Hub {
     ) {
         if let (EdgeId::Child(name), Some(record)) = (id, hello.record)
             && self.children.get(name).is_some_and(|child| child.record.is_none())
+            && !self.has_released(record.uid)
         {
             self.set_record(name, record, touched, step);
         }

@@ -7,7 +7,7 @@
 //!
 //! - [`state`]: what a hub knows, and how it is loaded;
 //! - [`links`]: connections, greetings and received rows;
-//! - [`commands`]: what administrators write;
+//! - [`commands`]: what administrators write; [`release`]: how children are let go;
 //! - [`assign`]: which of its own clusters run a workload;
 //! - [`share`]: how a number of clusters is split among children;
 //! - [`fold`]: what is told upward;
@@ -23,6 +23,7 @@ mod index;
 mod links;
 mod orphans;
 pub mod read;
+mod release;
 mod settle;
 mod share;
 mod state;

@@ -26,6 +26,8 @@ pub struct Hub {
     pub(super) objects: BTreeMap<Uid, Arc<Object>>,
     /// Orphans whose home is here and that an administrator dropped.
     pub(super) dropped: BTreeSet<Uid>,
+    /// The identities of children that were let go.
+    pub(super) released: BTreeSet<Uid>,
     /// What own clusters were told, with the part of each in `counts`.
     pub(super) assigned: BTreeMap<(Uid, Name), (Assigned, Counts)>,
     pub(super) index: Index,
@@ -63,6 +65,7 @@ impl Hub {
             children: BTreeMap::new(),
             objects: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            released: BTreeSet::new(),
             assigned: BTreeMap::new(),
             index: Index::default(),
             shares: BTreeMap::new(),
@@ -114,6 +117,9 @@ impl Hub {
             }
             (Slot::Dropped(uid), Value::Dropped) => {
                 self.dropped.insert(uid);
+            }
+            (Slot::Released(uid), Value::Released) => {
+                self.released.insert(uid);
             }
             (slot, value) => debug_assert!(false, "slot {slot:?} of a hub holds {value:?}"),
         }

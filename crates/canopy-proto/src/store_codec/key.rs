@@ -24,6 +24,7 @@ const DROPPED: u8 = 11;
 const HELD: u8 = 12;
 const SURVEYED: u8 = 13;
 const HOLD: u8 = 14;
+const RELEASED: u8 = 15;
 
 /// The key of a slot.
 pub fn encode(slot: &Slot) -> Vec<u8> {
@@ -41,6 +42,7 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::Share(uid, name) => Writer::new(SHARE).uid(uid).name(name.as_str()),
         Slot::Answer(uid) => Writer::new(ANSWER).uid(uid),
         Slot::Dropped(uid) => Writer::new(DROPPED).uid(uid),
+        Slot::Released(uid) => Writer::new(RELEASED).uid(uid),
         Slot::Held(uid) => Writer::new(HELD).uid(uid),
         Slot::Surveyed => Writer::new(SURVEYED),
         Slot::Hold => Writer::new(HOLD),
@@ -63,6 +65,7 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         SHARE => Slot::Share(reader.uid()?, reader.name()?),
         ANSWER => Slot::Answer(reader.uid()?),
         DROPPED => Slot::Dropped(reader.uid()?),
+        RELEASED => Slot::Released(reader.uid()?),
         HELD => Slot::Held(reader.uid()?),
         SURVEYED => Slot::Surveyed,
         HOLD => Slot::Hold,

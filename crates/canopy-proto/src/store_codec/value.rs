@@ -32,6 +32,7 @@ pub fn encode(value: &Value) -> Vec<u8> {
         }
         Value::Answer(answer) => v1::Answer::from(answer).encode_to_vec(),
         Value::Dropped => v1::Dropped {}.encode_to_vec(),
+        Value::Released => v1::Released {}.encode_to_vec(),
         Value::Held(Held { report, withdrawn }) => {
             v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
         }
@@ -73,6 +74,10 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
         Slot::Dropped(_) => {
             let v1::Dropped {} = read("a dropped orphan", value)?;
             Value::Dropped
+        }
+        Slot::Released(_) => {
+            let v1::Released {} = read("a released child", value)?;
+            Value::Released
         }
         Slot::Held(_) => {
             let v1::Held { report, withdrawn } = read("held work", value)?;

@@ -118,6 +118,23 @@ impl World {
         self.check_states(node, replaced)
     }
 
+    /// Who was released by a commit: from now on nothing is expected of these nodes. Whether there
+    /// were any.
+    pub(crate) fn witness_releases(&mut self, hub: usize, replaced: &Replaced) -> bool {
+        let released = replaced.keys().filter_map(|slot| match slot {
+            Slot::Released(uid) if self.nodes[hub].disk.contains_key(slot) => Some(*uid),
+            _ => None,
+        });
+        let gone = |uid| self.nodes.iter().position(|node| node.identity.uid == uid);
+        let gone: Vec<usize> = released.filter_map(gone).collect();
+        for node in &gone {
+            self.occurrences.note("cluster left");
+            self.note(format!("{} has left", self.nodes[*node].path));
+            self.nodes[*node].left = true;
+        }
+        !gone.is_empty()
+    }
+
     /// What a commit can break: the node's own promises, and those that it keeps with its neighbours.
     fn check_states(&self, node: usize, replaced: &Replaced) -> Result<(), Broken> {
         let tree = self.tree();

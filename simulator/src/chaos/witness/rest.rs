@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canopy_core::durable::Value;
+use canopy_core::durable::{Slot, Value};
 use canopy_core::{Hub, check};
 use canopy_model::{Counts, Digest, Health, Path, Role, Sync, Uid};
 
@@ -41,6 +41,7 @@ impl World {
             self.number_kept(placement, &agents)?;
         }
         self.folds_are_flat_counts(&homed, &wanted)?;
+        self.the_released_are_revoked()?;
         if let Some(violation) = check::tree(&self.tree()).first() {
             return Err(violation.to_string());
         }
@@ -69,6 +70,20 @@ impl World {
             if told != Some(health) {
                 let path = &self.nodes[agent].path;
                 return Err(format!("{path} tells {told:?} of workload {uid}, which is {health}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// No crash may lose the revocation of a node that was let go.
+    fn the_released_are_revoked(&self) -> Result<(), Broken> {
+        for hub in self.present(Role::Hub) {
+            for slot in self.nodes[hub].disk.keys() {
+                if let Slot::Released(uid) = slot
+                    && !self.nodes[hub].revoked.contains(uid)
+                {
+                    return Err(format!("{} let {uid:?} go without revoking it", self.nodes[hub].path));
+                }
             }
         }
         Ok(())
