@@ -7,7 +7,6 @@ use canopy_model::{Boot, Claims, Digest, Incarnation, Path, Report, Uid, Uptime}
 use crate::durable::{Held, Slot, Value};
 use crate::link::{Edge, EdgeId, History};
 use crate::row::{Body, Key, Payload, RowKind};
-use crate::seam::Step;
 
 /// The machine of an agent.
 #[derive(Debug)]
@@ -84,9 +83,8 @@ impl Agent {
                 (slot, value) => debug_assert!(false, "slot {slot:?} of an agent holds {value:?}"),
             }
         }
-        let mut leftovers = Step::default();
         for (generation, key, row) in rows {
-            agent.parent.inbox.load_row(generation, key, row, &mut leftovers, &EdgeId::Parent);
+            agent.parent.inbox.load_row(generation, key, row);
         }
         agent
     }

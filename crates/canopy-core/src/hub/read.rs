@@ -362,8 +362,6 @@ mod tests {
     use super::*;
     use crate::command::{Command, Verb};
     use crate::durable::ReceivedRow;
-    use crate::link::EdgeId;
-    use crate::seam::Step;
     use crate::{Input, Machine};
 
     fn name(text: &str) -> Name {
@@ -434,7 +432,7 @@ mod tests {
         };
         let child = hub.children.get_mut(&name("press-3")).unwrap();
         let key = Key::new(RowKind::Report, Uid(101));
-        child.edge.inbox.load_row(false, key, row, &mut Step::default(), &EdgeId::Child(name("press-3")));
+        child.edge.inbox.load_row(false, key, row);
         let current = |seconds: u64| {
             let now = Now { uptime: canopy_model::Uptime(seconds * 1000), ..Now::default() };
             let view = hub.workload_view(now, Uid(101)).unwrap();

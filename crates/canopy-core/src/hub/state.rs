@@ -81,9 +81,8 @@ impl Hub {
         for (slot, value) in slots {
             hub.load_slot(slot, value, &mut later);
         }
-        let mut leftovers = Step::default();
         for (edge, generation, key, row) in later {
-            hub.edge_mut(&edge).inbox.load_row(generation, key, row, &mut leftovers, &edge);
+            hub.edge_mut(&edge).inbox.load_row(generation, key, row);
         }
         hub
     }

@@ -126,6 +126,7 @@ impl Edge {
         step: &mut Step,
     ) {
         self.disconnect("replaced by a newer connection", step);
+        self.inbox.abandon(&self.id, step);
         let hello = Hello {
             boot: history.boot(),
             incarnation: history.incarnation,

@@ -32,7 +32,7 @@ pub struct Inbox {
     missing: Missing,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Staged {
     version: u64,
     rows: BTreeMap<Key, ReceivedRow>,
@@ -47,19 +47,15 @@ impl Inbox {
         self.received = Some(received);
     }
 
-    pub(crate) fn load_row(
-        &mut self,
-        generation: Generation,
-        key: Key,
-        row: ReceivedRow,
-        step: &mut Step,
-        edge: &EdgeId,
-    ) {
-        if self.generation() == generation {
-            self.rows.insert(key, row);
+    /// A row from disk, after the cursor. A snapshot that a crash cut short is still there: it has to
+    /// be abandoned before another one comes into its place.
+    pub(crate) fn load_row(&mut self, generation: Generation, key: Key, row: ReceivedRow) {
+        let rows = if self.generation() == generation {
+            &mut self.rows
         } else {
-            step.put(Change::Delete(Slot::Received(edge.clone(), generation, key)));
-        }
+            &mut self.staged.get_or_insert_default().rows
+        };
+        rows.insert(key, row);
     }
 
     /// Whether a complete report arrived in this node's incarnation `mine`, however old it is.

@@ -110,6 +110,21 @@ proptest! {
     }
 }
 
+#[test]
+fn a_snapshot_that_a_crash_cut_short_leaves_nothing_behind() {
+    let mut pair = Pair::new();
+    pair.write(5..6, Some(false));
+    pair.connect();
+    pair.pump();
+    pair.talk(3);
+    assert!(pair.child.edge.inbox.is_staging() && pair.child.received(false).is_empty());
+    pair.crash(true);
+    pair.write(5..6, None);
+    pair.heal();
+    pair.crash(true);
+    assert_eq!(pair.child.received(false), BTreeMap::new());
+}
+
 type Slots = BTreeMap<Slot, Value>;
 
 /// One end, with its disk and an old copy of it.
@@ -159,7 +174,7 @@ impl End {
             }
         }
         for (of, key, row) in rows {
-            self.edge.inbox.load_row(of, key, row, &mut Step::default(), &id);
+            self.edge.inbox.load_row(of, key, row);
         }
         self.write_history();
     }
