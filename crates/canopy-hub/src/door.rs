@@ -31,7 +31,6 @@ impl Door {
     }
 
     /// Whose the name is by this hub's record; an error if the identity was let go.
-
     async fn recorded(&self, child: &Certified) -> Result<Option<Uid>, Refused> {
         let Some(name) = child.peer.path.name() else { return Ok(None) };
         let uid = child.peer.uid;

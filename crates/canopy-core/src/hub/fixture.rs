@@ -3,6 +3,7 @@
 //! `line`. All but the cluster is at home at the root, unless a test says otherwise.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use canopy_model::{
@@ -12,7 +13,8 @@ use canopy_model::{
 };
 
 use super::state::Hub;
-use crate::durable::{Assigned, Received, ReceivedRow, SentRow, Slot, Value};
+use crate::durable::{Assigned, Change, Received, ReceivedRow, SentRow, Slot, Value};
+use crate::effect::Effect;
 use crate::input::Input;
 use crate::link::{EdgeId, History};
 use crate::row::{Body, Key, RowKind};
@@ -121,6 +123,21 @@ impl Store {
         });
         let report = Body::Report(Report { stamp, work });
         self.row(EdgeId::Child(press()), RowKind::Report, WORKLOAD, report, false);
+    }
+
+    /// Writes what a step changes; its effects.
+    pub(super) fn commit(&mut self, step: Step) -> Vec<Effect> {
+        let written = step.commit(|changes| {
+            for change in changes.iter().cloned() {
+                match change {
+                    Change::Put(slot, value) => self.0.insert(slot, value),
+                    Change::Delete(slot) => self.0.remove(&slot),
+                };
+            }
+            Ok::<_, Infallible>(())
+        });
+        let Ok(effects) = written;
+        effects
     }
 
     /// The hub after its start, and what it decided then.

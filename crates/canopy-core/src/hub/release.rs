@@ -95,3 +95,33 @@ impl Hub {
         touched.everything = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use canopy_model::{Now, Uptime, Wall};
+
+    use super::*;
+    use crate::command::{Command, Verb};
+    use crate::hub::fixture::{Store, press};
+    use crate::input::Input;
+    use crate::seam::Machine as _;
+
+    fn revokes(effects: &[Effect], uid: Uid) -> bool {
+        effects.contains(&Effect::Revoke(uid))
+    }
+
+    #[test]
+    fn a_crash_before_the_revocation_only_delays_it() {
+        let mut store = Store::new();
+        let (mut hub, _) = store.start();
+        let uid = hub.record(&press()).unwrap().uid;
+        let verb = Verb::Release { name: press(), forget: true };
+        let command = Command { id: Uid(9), principal: "anna".to_owned(), verb };
+        let step = hub.handle(Now { uptime: Uptime(1), wall: Wall(1) }, Input::Command(command));
+        assert!(revokes(&store.commit(step), uid));
+        assert!(hub.has_released(uid));
+        let (hub, step) = store.start();
+        assert!(hub.has_released(uid) && !hub.children().contains_key(&press()));
+        assert!(revokes(&store.commit(step), uid), "asked again, for a crash may have come between");
+    }
+}
