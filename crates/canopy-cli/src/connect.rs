@@ -5,7 +5,7 @@ use std::sync::Arc;
 use canopy_identity::tls::{Leaf, client_config};
 use canopy_identity::verify::Refusal;
 use canopy_identity::{Anchor, Key, Revocations, Trust, key};
-use canopy_link::dial::{self, dial};
+use canopy_link::dial::{self, Attempt, dial};
 use canopy_link::limits::KeepAlive;
 use canopy_model::{Path, path};
 use canopy_proto::admin::v1::admin_client::AdminClient;
@@ -40,6 +40,9 @@ pub enum Error {
     /// Certificate and key do not fit.
     #[error("certificate and key of the context cannot be used")]
     Leaf(#[source] rustls::Error),
+    /// The hub knows neither this administrator nor a certificate like that.
+    #[error("hub {0} does not accept this certificate (--context)")]
+    Stranger(Path),
     /// Nobody answers there, or not the hub of the context.
     #[error("cannot speak to hub {hub} (change the address with --server, the hub with --context)")]
     Dial {
@@ -51,13 +54,23 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What no connection to `hub` means to an administrator: `dial` speaks to nodes.
+    fn of(hub: Path, source: dial::Error) -> Error {
+        if source.0.iter().any(|attempt| matches!(attempt, Attempt::Certificate { .. })) {
+            return Error::Stranger(hub);
+        }
+        Error::Dial { hub, source }
+    }
+}
+
 /// Connects to the context's hub, at `server` if it is not the context's own.
 pub async fn connect(context: &Context, server: Option<&str>) -> Result<Client, Error> {
     let server = server.unwrap_or(&context.server);
     let hub: Path = context.hub.parse().map_err(Error::Hub)?;
     let tls = Arc::new(tls(context, &hub)?);
     let dialled = dial(&[server.to_owned()], tls, KeepAlive::default()).await;
-    let channel = dialled.map_err(|source| Error::Dial { hub, source })?;
+    let channel = dialled.map_err(|source| Error::of(hub, source))?;
     Ok(AdminClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
 
