@@ -4,7 +4,7 @@
 //! replaced as a whole after each change and before the change is answered. Tests and
 //! demonstrations read that file to see what "runs", whatever Canopy says about it.
 //!
-//! - [`file`]: that file; `manifest`: what the cluster looks at in a manifest.
+//! - [`mod@file`]: that file; `manifest`: what the cluster looks at in a manifest.
 
 pub mod file;
 mod manifest;
