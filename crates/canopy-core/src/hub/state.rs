@@ -187,7 +187,7 @@ impl Hub {
         if self.children.contains_key(name) {
             return;
         }
-        let version = self.history.version + 1;
+        let version = self.version();
         let edge = &mut self.child_mut(name).edge;
         edge.outbox.begin(&edge.id, version, step);
     }

@@ -16,8 +16,11 @@ use crate::effect::Effect;
 use crate::row::{Key, Payload};
 use crate::seam::Step;
 
-/// The most rows that a sender may leave incomplete, in rows: a bound for the receiver's memory.
-const PARTIAL_ROWS_MAX: usize = 65_536;
+/// A commit that is larger goes as a snapshot, which the receiver lays by on its disk; smaller ones
+/// it holds in memory until they are complete. About so many bytes.
+const COMMIT_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
+/// What a receiver holds in memory of one commit, in bytes: the sender's estimate may be rough.
+const PARTIAL_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
 
 /// Names a neighbour.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,9 +77,16 @@ struct Session {
     peer: Option<(Boot, Incarnation)>,
     sending: Sending,
     in_flight: Option<InFlight>,
-    partial: Vec<Row>,
+    partial: Partial,
     stalest_ms: u64,
     heard: Uptime,
+}
+
+/// The rows of a commit that is coming in over several frames.
+#[derive(Debug, Default)]
+struct Partial {
+    rows: Vec<Row>,
+    bytes: usize,
 }
 
 impl Session {
@@ -90,7 +100,18 @@ impl Session {
 enum Sending {
     AwaitHello,
     Snapshot { version: u64, after: Option<Key>, count: u64, begun: bool },
-    Live { sent: u64, partial: Option<Key> },
+    Live { sent: u64, begun: Option<Begun> },
+}
+
+impl Sending {
+    const SNAPSHOT: Self = Self::Snapshot { version: 0, after: None, count: 0, begun: false };
+}
+
+/// How far a commit that takes several frames has been sent.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    through: Key,
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +162,7 @@ impl Edge {
             peer: None,
             sending: Sending::AwaitHello,
             in_flight: None,
-            partial: Vec::new(),
+            partial: Partial::default(),
             stalest_ms: 0,
             heard: now.uptime,
         });
@@ -202,6 +223,7 @@ impl Edge {
         match (frame.message, peer) {
             (Message::Hello(hello), None) => self.greeted(hello, history),
             (Message::Begin { version }, Some(_)) => {
+                session.partial = Partial::default();
                 self.inbox.begin(&self.id, version, step);
                 Received::Nothing
             }
@@ -244,10 +266,8 @@ impl Edge {
         let session = self.session.as_mut().expect("checked by the caller");
         session.peer = Some((hello.boot, hello.incarnation));
         session.sending = match resume {
-            Resume::After(version) => Sending::Live { sent: version, partial: None },
-            Resume::Snapshot | Resume::LostHistory | Resume::Restored => {
-                Sending::Snapshot { version: 0, after: None, count: 0, begun: false }
-            }
+            Resume::After(version) => Sending::Live { sent: version, begun: None },
+            Resume::Snapshot | Resume::LostHistory | Resume::Restored => Sending::SNAPSHOT,
         };
         Received::Hello(hello, resume)
     }
@@ -255,7 +275,7 @@ impl Edge {
     fn rows(
         &mut self,
         seq: u64,
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
         through: Option<u64>,
         (boot, incarnation): (Boot, Incarnation),
         history: &History,
@@ -268,15 +288,18 @@ impl Edge {
         }
         let position: Option<Cursor> = self.inbox.cursor(history.incarnation);
         let session = self.session.as_mut().expect("checked by the caller");
-        if position.is_none_or(|cursor| cursor.incarnation != incarnation)
-            || session.partial.len() + rows.len() > PARTIAL_ROWS_MAX
-        {
+        if position.is_none_or(|cursor| cursor.incarnation != incarnation) {
             self.disconnect("changes arrived that do not follow from anything known here", step);
             return Received::Nothing;
         }
-        session.partial.append(&mut rows);
+        session.partial.bytes += rows.iter().map(Row::size_hint).sum::<usize>();
+        session.partial.rows.extend(rows);
+        if through.is_none() && session.partial.bytes > PARTIAL_BYTES_MAX {
+            self.disconnect("one commit is larger than a snapshot may be late", step);
+            return Received::Nothing;
+        }
         let changed = through.map(|through| {
-            let rows = std::mem::take(&mut session.partial);
+            let rows = std::mem::take(&mut session.partial).rows;
             self.inbox.apply(&self.id, boot, rows, through, step)
         });
         self.send(Message::Ack { seq }, step);
@@ -296,8 +319,10 @@ impl Edge {
     pub(crate) fn heartbeat(&mut self, history: &History, stalest_ms: u64, step: &mut Step) {
         let Some(session) = &self.session else { return };
         let sent = match session.sending {
-            Sending::Live { sent, partial: None }
-                if session.in_flight.is_none() && self.outbox.changed_after(sent).next().is_none() =>
+            Sending::Live { sent, begun: None }
+                if session.in_flight.is_none()
+                    && sent >= self.outbox.floor()
+                    && self.outbox.changed_after(sent).next().is_none() =>
             {
                 Some(history.version)
             }
@@ -327,8 +352,24 @@ impl Edge {
                 }
                 self.pump_snapshot(version, after, count, value, step);
             }
-            Sending::Live { sent, partial } => self.pump_changes(sent, partial, value, step),
+            // Removals that this session has not told yet are no longer known.
+            Sending::Live { sent, .. } if sent < self.outbox.floor() => {
+                self.pump_anew(history, value, step);
+            }
+            Sending::Live { sent, begun } => match self.next_changes(sent, begun, value) {
+                Changes::None => {}
+                Changes::Batch { rows, through, sending } => {
+                    self.send_batch(Message::Rows { rows, through }, through, sending, step);
+                }
+                Changes::TooLarge => self.pump_anew(history, value, step),
+            },
         }
+    }
+
+    /// Goes on with a snapshot where changes cannot.
+    fn pump_anew(&mut self, history: &History, value: &dyn Fn(&Key) -> Option<Payload>, step: &mut Step) {
+        self.session.as_mut().expect("checked by pump").sending = Sending::SNAPSHOT;
+        self.pump(history, value, step);
     }
 
     fn pump_snapshot(
@@ -348,11 +389,12 @@ impl Edge {
             }
             last = Some(key);
             let payload = value(&key).expect("a live row has a value");
-            bytes += payload.size_hint();
-            rows.push(Row { key, version, payload: Some(payload) });
+            let row = Row { key, version, payload: Some(payload) };
+            bytes += row.size_hint();
+            rows.push(row);
         }
         let (through, sending) = if rows.is_empty() {
-            (Some(version), Sending::Live { sent: version, partial: None })
+            (Some(version), Sending::Live { sent: version, begun: None })
         } else {
             let count = count + rows.len() as u64;
             (None, Sending::Snapshot { version, after: last, count, begun: true })
@@ -362,19 +404,19 @@ impl Edge {
         self.send_batch(message, through, sending, step);
     }
 
-    /// Changes in the order of commits, whole commits only, unless one commit alone is too large.
-    fn pump_changes(
-        &mut self,
+    /// The next changes in the order of commits: whole commits only, unless one alone is too large
+    /// for a frame.
+    fn next_changes(
+        &self,
         sent: u64,
-        partial: Option<Key>,
+        begun: Option<Begun>,
         value: &dyn Fn(&Key) -> Option<Payload>,
-        step: &mut Step,
-    ) {
+    ) -> Changes {
         let mut rows: Vec<Row> = Vec::new();
         let (mut bytes, mut whole) = (0, true);
         for (key, row) in self.outbox.changed_after(sent) {
             let same_commit = rows.last().is_some_and(|last| last.version == row.version);
-            if rows.is_empty() && row.version == sent + 1 && partial.is_some_and(|done| key <= done) {
+            if rows.is_empty() && row.version == sent + 1 && begun.is_some_and(|begun| key <= begun.through) {
                 continue;
             }
             if bytes >= BATCH_BYTES_MAX {
@@ -382,16 +424,23 @@ impl Edge {
                 break;
             }
             let payload = row.live.then(|| value(&key).expect("a live row has a value"));
-            bytes += payload.as_ref().map_or(0, Payload::size_hint);
-            rows.push(Row { key, version: row.version, payload });
+            let row = Row { key, version: row.version, payload };
+            bytes += row.size_hint();
+            rows.push(row);
         }
-        let Some(last) = rows.last().map(|row| (row.version, row.key)) else { return };
-        let (through, sending) = if whole {
-            (Some(last.0), Sending::Live { sent: last.0, partial: None })
-        } else {
-            (None, Sending::Live { sent: last.0 - 1, partial: Some(last.1) })
+        let Some((version, through)) = rows.last().map(|row| (row.version, row.key)) else {
+            return Changes::None;
         };
-        self.send_batch(Message::Rows { rows, through }, through, sending, step);
+        if whole {
+            let sending = Sending::Live { sent: version, begun: None };
+            return Changes::Batch { rows, through: Some(version), sending };
+        }
+        let bytes = bytes + begun.map_or(0, |begun| begun.bytes);
+        if bytes > COMMIT_BYTES_MAX {
+            return Changes::TooLarge;
+        }
+        let sending = Sending::Live { sent: version - 1, begun: Some(Begun { through, bytes }) };
+        Changes::Batch { rows, through: None, sending }
     }
 
     fn send_batch(&mut self, message: Message, through: Option<u64>, sending: Sending, step: &mut Step) {
@@ -400,4 +449,16 @@ impl Edge {
         session.in_flight = Some(InFlight { seq, through });
         session.sending = sending;
     }
+}
+
+/// What there is to send beyond what was sent.
+enum Changes {
+    None,
+    Batch {
+        rows: Vec<Row>,
+        through: Option<u64>,
+        sending: Sending,
+    },
+    /// One commit, larger than the receiver holds in memory.
+    TooLarge,
 }

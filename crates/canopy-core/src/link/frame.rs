@@ -83,3 +83,12 @@ pub struct Row {
     /// Its value; none when it was removed.
     pub payload: Option<Payload>,
 }
+
+impl Row {
+    /// About how many bytes the row takes on the wire.
+    pub(crate) fn size_hint(&self) -> usize {
+        /// Its key and version.
+        const HEAD_BYTES: usize = 64;
+        HEAD_BYTES + self.payload.as_ref().map_or(0, Payload::size_hint)
+    }
+}

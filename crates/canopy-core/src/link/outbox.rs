@@ -12,8 +12,8 @@ use crate::row::Key;
 use crate::seam::Step;
 
 /// Removed rows are remembered up to this number beyond the live ones; past it the oldest are
-/// forgotten, and a receiver that missed them gets a snapshot.
-const REMOVED_KEPT: usize = 1024;
+/// forgotten, and a receiver that missed them gets a snapshot. So few in tests that some are.
+const REMOVED_KEPT: usize = if cfg!(test) { 1 } else { 1024 };
 
 /// A table at its sender.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ use crate::seam::Step;
 
 /// How many keys a table has.
 const KEYS: u8 = 8;
-/// So large that three rows fill a batch.
-const LARGE_BYTES: usize = 100 * 1024;
+/// So large that two rows fill a frame, and all keys are more than a commit may hold.
+const LARGE_BYTES: usize = 150 * 1024;
 /// More frames than any table of these tests needs.
 const FRAMES_MAX: usize = 2_000;
 
@@ -26,11 +26,15 @@ enum Op {
         key: u8,
         large: bool,
     },
-    /// All keys in one commit that fills several batches.
-    WriteAll,
+    /// Keys in one commit that fills several frames, or is too large for that.
+    WriteMany {
+        keys: u8,
+    },
     Remove {
         key: u8,
     },
+    /// More removals at once than are remembered.
+    RemoveAll,
     Deliver {
         to_child: bool,
     },
@@ -63,8 +67,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0..KEYS, any::<bool>()).prop_map(|(key, large)| Op::Write { key, large }),
-        2 => Just(Op::WriteAll),
+        2 => (4..=KEYS).prop_map(|keys| Op::WriteMany { keys }),
         4 => (0..KEYS).prop_map(|key| Op::Remove { key }),
+        2 => Just(Op::RemoveAll),
         8 => any::<bool>().prop_map(|to_child| Op::Deliver { to_child }),
         8 => (1..8_u8).prop_map(|rounds| Op::Talk { rounds }),
         2 => any::<bool>().prop_map(|to_child| Op::Repeat { to_child }),
@@ -245,8 +250,9 @@ impl Pair {
     fn happen(&mut self, op: Op) {
         match op {
             Op::Write { key, large } => self.write(key..key + 1, Some(large)),
-            Op::WriteAll => self.write(0..KEYS, Some(true)),
+            Op::WriteMany { keys } => self.write(0..keys, Some(true)),
             Op::Remove { key } => self.write(key..key + 1, None),
+            Op::RemoveAll => self.write(0..KEYS, None),
             Op::Deliver { to_child } => self.deliver(to_child),
             Op::Talk { rounds } => self.talk(rounds),
             Op::Repeat { to_child } => {
