@@ -25,6 +25,7 @@ impl Hub {
         step: &mut Step,
     ) -> Vec<Uid> {
         if !self.may_decide(name) || self.is_frozen(uid) {
+            self.count(uid, name);
             return Vec::new();
         }
         let wanted = self.selecting(uid, name);
@@ -70,8 +71,7 @@ impl Hub {
 
     pub(super) fn may_decide(&self, name: &Name) -> bool {
         self.children.get(name).is_some_and(|child| {
-            child.record.as_ref().is_some_and(|record| record.role == Role::Agent)
-                && child.edge.inbox.is_heard(self.history.incarnation)
+            child.record.as_ref().is_some_and(|record| record.role == Role::Agent) && self.has_heard(child)
         })
     }
 

@@ -1,6 +1,9 @@
 //! What a hub tells upward: counts, never clusters; and the end of deleted workloads.
 
-use canopy_model::{Counts, Fleet, Name, Object, Role, Summary, Uid};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use canopy_model::{Counts, Fleet, Object, Role, Stamp, Summary, Uid};
 
 use super::settle::Touched;
 use super::state::Hub;
@@ -16,13 +19,13 @@ impl Hub {
     /// Brings what is told upward up to date, and ends deleted workloads that nobody holds.
     pub(super) fn fold(&mut self, touched: &Touched, step: &mut Step) {
         let pairs = touched.pairs.iter().map(|(uid, _)| uid);
-        let workloads: std::collections::BTreeSet<Uid> =
+        let workloads: BTreeSet<Uid> =
             touched.folds.iter().chain(&touched.objects).chain(pairs).copied().collect();
         for uid in workloads {
             self.fold_workload(uid, step);
         }
         let placements = touched.placements.iter().chain(&touched.objects).copied();
-        for uid in placements.collect::<std::collections::BTreeSet<Uid>>() {
+        for uid in placements.collect::<BTreeSet<Uid>>() {
             self.fold_placement(uid, step);
         }
         if touched.fleet && self.parent.is_some() {
@@ -51,7 +54,7 @@ impl Hub {
     /// After a start: what was told follows again from what is durable. What depends on
     /// connections is told anew.
     pub(super) fn retell(&mut self) {
-        let everything: Vec<(Uid, std::sync::Arc<Object>)> =
+        let everything: Vec<(Uid, Arc<Object>)> =
             self.all_objects().map(|object| (object.metadata.uid, object.clone())).collect();
         for (uid, object) in &everything {
             self.index.update(*uid, Some(object), self.is_frozen(*uid));
@@ -60,9 +63,8 @@ impl Hub {
         for key in live {
             let body = match key.kind {
                 RowKind::Summary => self.summary(key.uid).map(Body::Summary),
-                RowKind::Offer => self.offer(key.uid).map(Body::Offer),
                 RowKind::Orphan => self.orphan(key.uid).map(Body::Orphan),
-                RowKind::Fleet => Some(Body::Fleet(self.fleet())),
+                RowKind::Offer | RowKind::Fleet => None,
                 RowKind::Object | RowKind::Grant | RowKind::Record | RowKind::Verdict | RowKind::Doubt => {
                     None
                 }
@@ -91,7 +93,7 @@ impl Hub {
         for name in self.names(Role::Hub) {
             self.touch_child_row(&name, Key::new(RowKind::Object, uid), false, step);
         }
-        if !self.assigned.keys().any(|(workload, _)| *workload == uid) {
+        if Self::of(&self.assigned, uid).next().is_none() {
             self.counts.remove(&uid);
         }
     }
@@ -100,13 +102,8 @@ impl Hub {
     /// could hold it has confirmed.
     fn is_gone_below(&self, uid: Uid) -> bool {
         let deleting = self.object(uid).is_some_and(|object| object.metadata.deleted.is_some());
-        let assigned = self
-            .assigned
-            .range((uid, first_name())..)
-            .next()
-            .is_some_and(|((workload, _), _)| *workload == uid);
         deleting
-            && !assigned
+            && Self::of(&self.assigned, uid).next().is_none()
             && self.is_ready()
             && !self.history.recovering
             && self.hub_rows(uid).all(|summary| summary.is_some_and(|s| s.gone))
@@ -114,11 +111,8 @@ impl Hub {
 
     /// The summaries of a workload by the hubs below that were ever heard.
     fn hub_rows(&self, uid: Uid) -> impl Iterator<Item = Option<&Summary>> {
-        let hubs = self.children.values().filter(|child| {
-            child.record.as_ref().is_some_and(|record| record.role == Role::Hub)
-                && child.edge.inbox.is_heard(self.history.incarnation)
-        });
-        hubs.map(move |child| {
+        let hubs = self.hubs.iter().map(|name| &self.children[name]);
+        hubs.filter(|child| self.has_heard(child)).map(move |child| {
             match child.edge.inbox.get(&Key::new(RowKind::Summary, uid)).map(|row| &row.body) {
                 Some(Body::Summary(summary)) => Some(summary),
                 _ => None,
@@ -151,23 +145,14 @@ impl Hub {
         if counts.degraded == 0 && counts.refused == 0 {
             return String::new();
         }
-        let pairs =
-            self.assigned.range((uid, first_name())..).take_while(|((workload, _), _)| *workload == uid);
-        let failing = pairs.filter(|(_, (_, counted))| counted.degraded + counted.refused > 0);
-        let mut told = failing.filter_map(|((_, name), _)| {
+        let failing =
+            Self::of(&self.assigned, uid).filter(|(_, (_, counted))| counted.degraded + counted.refused > 0);
+        let mut told = failing.filter_map(|(name, _)| {
             let work = self.report(uid, name)?.work.as_ref()?;
             Some(format!("{}: {}", self.path.child(name), work.message))
         });
         let mut example = told.next().unwrap_or_default();
-        let end = example
-            .char_indices()
-            .map(|(at, _)| at)
-            .take_while(|at| *at <= EXAMPLE_BYTES_MAX)
-            .last()
-            .unwrap_or(0);
-        if example.len() > EXAMPLE_BYTES_MAX {
-            example.truncate(end);
-        }
+        example.truncate(example.floor_char_boundary(EXAMPLE_BYTES_MAX));
         example
     }
 
@@ -185,7 +170,7 @@ impl Hub {
         let generation = object.metadata.generation;
         let row: Option<&ReceivedRow> =
             self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Grant, uid)));
-        let stamp = row.map(|row| canopy_model::Stamp { incarnation: row.learned, version: row.version });
+        let stamp = row.map(|row| Stamp { incarnation: row.learned, version: row.version });
         let grant = self.quota(uid).unwrap_or(0);
         let unsure = self.history.recovering || !self.is_ready() || !self.holdings_known(uid);
         let held = if unsure { self.held(uid).max(grant) } else { self.held(uid) };
@@ -214,8 +199,4 @@ impl Hub {
         }
         fleet
     }
-}
-
-fn first_name() -> Name {
-    "0".parse().expect("a valid name, and the first in order")
 }

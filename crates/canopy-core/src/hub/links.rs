@@ -1,15 +1,16 @@
-//! Connections, greetings and received rows: what neighbours tell, and what that touches.
+//! Connections with neighbours: how they begin, what they bring, and when the hub's own memory is
+//! found to be old.
 
 use std::time::Duration;
 
-use canopy_model::{Boot, Now, Role};
+use canopy_model::{Boot, Name, Now};
 
 use super::settle::Touched;
-use super::state::Hub;
-use crate::durable::{Assigned, Change, Share, Slot, Value};
+use super::state::{Child, Hub};
+use crate::durable::{Change, Slot};
 use crate::effect::{Alert, Effect};
 use crate::link::{Edge, EdgeId, Frame, HEARTBEAT_EVERY, Hello, History, Received, Resume, SessionId};
-use crate::row::{Body, Key, RowKind};
+use crate::row::{Key, RowKind};
 use crate::seam::Step;
 
 /// How long a hub in a new incarnation waits for the children that it knows, before it decides
@@ -52,9 +53,9 @@ impl Hub {
             self.meet_child(name, step);
         }
         let Some(mut edge) = self.take_edge(&id) else { return };
-        let record = match (&id, edge.inbox.rows().find(|(key, _)| key.kind == RowKind::Record)) {
-            (EdgeId::Parent, Some((_, row))) => row.payload.body.record().cloned(),
-            _ => None,
+        let record = match &id {
+            EdgeId::Parent => edge.inbox.rows().find_map(|(_, row)| row.payload.body.record()).cloned(),
+            EdgeId::Child(_) => None,
         };
         edge.connect(now, session, &self.history, record, step);
         self.return_edge(edge);
@@ -79,10 +80,10 @@ impl Hub {
     }
 
     /// A child without a record and without a connection is nothing to remember.
-    fn drop_stranger(&mut self, name: &canopy_model::Name, step: &mut Step) {
-        let stranger = |child: &super::state::Child| child.record.is_none() && !child.edge.is_connected();
+    fn drop_stranger(&mut self, name: &Name, step: &mut Step) {
+        let stranger = |child: &Child| child.record.is_none() && !child.edge.is_connected();
         if self.children.get(name).is_some_and(stranger)
-            && let Some(mut child) = self.children.remove(name)
+            && let Some(mut child) = self.forget_child(name)
         {
             child.edge.inbox.clear(&child.edge.id, step);
             child.edge.outbox.clear(&child.edge.id, step);
@@ -118,6 +119,7 @@ impl Hub {
                 if !was_heard {
                     self.first_report(&id, touched, step);
                 }
+                self.drop_stale(&id, touched, step);
                 self.learned(&id, &keys, touched, step);
                 self.face_proof(now, &id, &keys, touched, step);
             }
@@ -128,11 +130,11 @@ impl Hub {
     /// an old copy.
     fn face_proof(&mut self, now: Now, id: &EdgeId, keys: &[Key], touched: &mut Touched, step: &mut Step) {
         let edge = self.edge(id);
-        let homes = keys.iter().filter_map(|key| {
+        let mut homes = keys.iter().filter_map(|key| {
             let body = &edge?.inbox.get(key)?.body;
             body.work().map(|work| &work.home).or_else(|| body.orphan().map(|orphan| &orphan.home))
         });
-        let proven = homes.into_iter().any(|home| self.proves_restored(home));
+        let proven = homes.any(|home| self.proves_restored(home));
         if proven && !self.history.is_renewed() {
             step.effect(Effect::Alert(Alert::Restored { peer: id.clone() }));
             self.renew(now, touched, step);
@@ -148,6 +150,7 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) {
+        let lost = hello.cursor.map(|cursor| cursor.incarnation);
         if let (EdgeId::Child(name), Some(record)) = (id, hello.record)
             && self.children.get(name).is_some_and(|child| child.record.is_none())
             && !self.has_released(record.uid)
@@ -161,19 +164,26 @@ impl Hub {
                 step.effect(Effect::Alert(Alert::Restored { peer: id.clone() }));
                 self.renew(now, touched, step);
             }
+            Resume::LostHistory => {
+                // Others that were dark since then prove nothing new.
+                lost.into_iter().for_each(|incarnation| self.history.note_former(incarnation));
+                self.lost_history(now, id, touched, step);
+                step.put(self.history_change());
+            }
+        }
+    }
+
+    /// A neighbour knows a history of this node that is not here.
+    fn lost_history(&mut self, now: Now, id: &EdgeId, touched: &mut Touched, step: &mut Step) {
+        if !self.history.is_renewed() {
             // A copy from before this incarnation's end must not speak in its name: what the peer
             // learned in it later would be missing from the snapshot.
-            Resume::LostHistory if !self.history.is_renewed() => {
-                step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
-                self.renew(now, touched, step);
-            }
-            Resume::LostHistory if self.history.recovering => {}
-            Resume::LostHistory => {
-                step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
-                self.history.recovering = true;
-                step.put(self.history_change());
-                touched.everything = true;
-            }
+            step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+            self.renew(now, touched, step);
+        } else if !self.history.recovering {
+            step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+            self.history.recovering = true;
+            touched.everything = true;
         }
     }
 
@@ -211,101 +221,6 @@ impl Hub {
         parent.chain(self.children.keys().cloned().map(EdgeId::Child)).collect()
     }
 
-    /// The first complete report in this incarnation: what the neighbour holds becomes what was
-    /// decided.
-    fn first_report(&mut self, id: &EdgeId, touched: &mut Touched, step: &mut Step) {
-        touched.everything = true;
-        if self.children_heard() {
-            self.grace_until = None;
-        }
-        let EdgeId::Child(name) = id else { return };
-        let Some(child) = self.children.get(name) else { return };
-        let rows: Vec<(Key, Body)> =
-            child.edge.inbox.rows().map(|(key, row)| (*key, row.payload.body.clone())).collect();
-        for (key, body) in rows {
-            let pair = (key.uid, name.clone());
-            if let Some(work) = body.work().filter(|_| !self.assigned.contains_key(&pair)) {
-                for placement in &work.placements {
-                    self.set_share(*placement, name, Share { grant: 1, ceiling: 1 }, step);
-                }
-                if self.is_known(key.uid) {
-                    let assigned = Assigned { run: true, placements: work.placements.clone() };
-                    self.set_assigned(key.uid, name, Some(assigned), step);
-                    self.touch_child_row(name, Key::new(RowKind::Assignment, key.uid), true, step);
-                }
-            }
-            if let Some(offer) = body.offer().filter(|_| !self.shares.contains_key(&pair)) {
-                let share = Share { grant: offer.grant, ceiling: offer.grant.max(offer.held) };
-                self.set_share(key.uid, name, share, step);
-            }
-        }
-    }
-
-    /// Rows changed: names what they touch.
-    fn learned(&mut self, id: &EdgeId, keys: &[Key], touched: &mut Touched, step: &mut Step) {
-        if keys.iter().any(|key| key.kind == RowKind::Object) {
-            self.sweep_inherited(id, step);
-        }
-        for key in keys {
-            match (id, key.kind) {
-                (EdgeId::Parent, RowKind::Object) => {
-                    touched.object(key.uid);
-                    self.fetch_blob(key.uid, step);
-                    self.touch_inherited(*key, step);
-                }
-                (EdgeId::Parent, RowKind::Other(_)) => self.touch_inherited(*key, step),
-                (EdgeId::Parent, RowKind::Grant) => {
-                    touched.placements.insert(key.uid);
-                }
-                (EdgeId::Parent, RowKind::Doubt) => touched.object(key.uid),
-                (EdgeId::Parent, RowKind::Verdict) => {
-                    touched.orphans.insert(key.uid);
-                }
-                (EdgeId::Child(name), RowKind::Report) => {
-                    touched.pair(key.uid, name);
-                }
-                (EdgeId::Child(_), RowKind::Summary) => {
-                    touched.folds.insert(key.uid);
-                }
-                (EdgeId::Child(_), RowKind::Offer) => {
-                    touched.placements.insert(key.uid);
-                }
-                (EdgeId::Child(_), RowKind::Orphan) => {
-                    touched.orphans.insert(key.uid);
-                }
-                (EdgeId::Child(_), RowKind::Fleet) => touched.fleet = true,
-                _ => {}
-            }
-        }
-    }
-
-    /// Only objects wait for a verdict when their parent lost its memory. What depends on an object
-    /// that is not in doubt follows the parent's new table.
-    fn sweep_inherited(&mut self, id: &EdgeId, step: &mut Step) {
-        let Some(mut edge) = self.take_edge(id) else { return };
-        let in_doubt = |uid| {
-            let object = edge.inbox.row(&Key::new(RowKind::Object, uid));
-            object.is_some_and(|row| row.orphaned)
-        };
-        let orphaned = edge.inbox.rows().filter(|(_, row)| row.orphaned).map(|(key, _)| *key);
-        let stale = orphaned.filter(|key| {
-            matches!(key.kind, RowKind::Verdict | RowKind::Doubt)
-                || key.kind == RowKind::Grant && !in_doubt(key.uid)
-        });
-        for key in stale.collect::<Vec<_>>() {
-            edge.inbox.remove(id, &key, step);
-        }
-        self.return_edge(edge);
-    }
-
-    /// A row from the parent that every hub below is to see as well.
-    fn touch_inherited(&mut self, key: Key, step: &mut Step) {
-        let live = self.parent.as_ref().is_some_and(|edge| edge.inbox.get(&key).is_some());
-        for name in self.names(Role::Hub) {
-            self.touch_child_row(&name, key, live, step);
-        }
-    }
-
     pub(super) fn woken(&mut self, now: Now, touched: &mut Touched, step: &mut Step) {
         if self.grace_until.is_some_and(|until| until <= now.uptime) {
             self.grace_until = None;
@@ -332,40 +247,5 @@ impl Hub {
         };
         let recorded = self.children.values().filter(|child| child.record.is_some());
         recorded.map(|child| age(&child.edge)).max().unwrap_or(0)
-    }
-
-    pub(super) fn touch_child_row(
-        &mut self,
-        name: &canopy_model::Name,
-        key: Key,
-        live: bool,
-        step: &mut Step,
-    ) {
-        let version = self.version();
-        let Some(child) = self.children.get_mut(name) else { return };
-        child.edge.outbox.touch(&child.edge.id, key, live, version, step);
-        self.pending.insert(child.edge.id.clone());
-    }
-
-    pub(super) fn set_record(
-        &mut self,
-        name: &canopy_model::Name,
-        record: canopy_model::Record,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) {
-        self.meet_child(name, step);
-        let first = self.child_mut(name).record.is_none();
-        step.put(Change::Put(Slot::Child(name.clone()), Value::Child(record.clone())));
-        let uid = record.uid;
-        let role = record.role;
-        self.child_mut(name).record = Some(record);
-        self.touch_child_row(name, Key::new(RowKind::Record, uid), true, step);
-        if first && role == Role::Hub {
-            self.open_view(name, step);
-        }
-        touched.children.insert(name.clone());
-        touched.fleet = true;
-        self.pending.insert(EdgeId::Child(name.clone()));
     }
 }

@@ -6,7 +6,8 @@
 //! removes nothing, and sends neither snapshot nor removal downward.
 //!
 //! - [`state`]: what a hub knows, and how it is loaded;
-//! - [`links`]: connections, greetings and received rows;
+//! - [`children`]: what is recorded about children, and the rows that they are told;
+//! - [`links`]: connections and greetings; [`learned`]: what received rows touch;
 //! - [`commands`]: what administrators write; [`release`]: how children are let go;
 //! - [`assign`]: which of its own clusters run a workload;
 //! - [`share`]: how a number of clusters is split among children;
@@ -15,11 +16,13 @@
 //! - [`view`]: the rows that each child is to see; [`read`]: the questions that users ask.
 
 mod assign;
+mod children;
 mod commands;
 #[cfg(test)]
 mod fixture;
 mod fold;
 mod index;
+mod learned;
 mod links;
 mod orphans;
 pub mod read;

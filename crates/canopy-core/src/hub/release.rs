@@ -81,7 +81,7 @@ impl Hub {
         for uid in placements {
             self.set_share(uid, name, Default::default(), step);
         }
-        let Some(mut child) = self.children.remove(name) else { return };
+        let Some(mut child) = self.forget_child(name) else { return };
         let id = EdgeId::Child(name.clone());
         child.edge.disconnect("this child was released", step);
         child.edge.inbox.clear(&id, step);

@@ -12,7 +12,7 @@ use crate::link::EdgeId;
 use crate::seam::Step;
 
 /// Decisions free clusters, and freed clusters allow decisions: how often this goes round at most
-/// before the rest waits for the next input.
+/// before the rest waits for the next input, a heartbeat at the latest.
 const ROUNDS_MAX: usize = 16;
 
 /// What an input touches.
@@ -32,7 +32,9 @@ pub(super) struct Touched {
     pub folds: BTreeSet<Uid>,
     /// Uids that may be orphans, or may be no longer.
     pub orphans: BTreeSet<Uid>,
-    /// Children came, went, connected or disconnected.
+    /// Children that connected, disconnected, or are recorded otherwise: what they can take changed.
+    pub able: BTreeSet<Name>,
+    /// How many stand below, or are connected, changed.
     pub fleet: bool,
 }
 
@@ -47,7 +49,10 @@ impl Touched {
     }
 
     pub(super) fn connection(&mut self, id: &EdgeId) {
-        self.fleet |= matches!(id, EdgeId::Child(_));
+        if let EdgeId::Child(name) = id {
+            self.able.insert(name.clone());
+            self.fleet = true;
+        }
     }
 }
 
@@ -88,6 +93,7 @@ impl Hub {
     fn decide(&mut self, touched: &mut Touched, changed: &BTreeSet<Uid>, step: &mut Step) {
         self.expand(touched);
         self.count_what_runs(&touched.objects, step);
+        touched.placements.append(&mut self.unsettled);
         let mut placements = touched.placements.clone();
         let mut pairs = touched.pairs.clone();
         for _ in 0..ROUNDS_MAX {
@@ -107,15 +113,37 @@ impl Hub {
                 return;
             }
         }
+        self.unsettled = placements;
     }
 
-    /// Objects, children and connections lead to placements with a number, and to pairs of a
-    /// workload and an own cluster.
+    /// Objects and children lead to placements with a number, and to pairs of a workload and an own
+    /// cluster.
     fn expand(&self, touched: &mut Touched) {
-        let agents = self.names(Role::Agent);
-        if touched.fleet || !touched.children.is_empty() {
+        if touched.everything {
             touched.placements.extend(self.index.numbered());
         }
+        let able = touched.able.iter().chain(&touched.children);
+        for name in able.collect::<BTreeSet<_>>() {
+            let concerned = self.index.numbered().iter().filter(|uid| self.concerns(**uid, name));
+            touched.placements.extend(concerned);
+        }
+        if !touched.objects.is_empty() {
+            self.expand_objects(touched);
+        }
+        if !touched.children.is_empty() {
+            self.expand_children(touched);
+        }
+    }
+
+    /// Whether a placement with a number could select at this child, or has.
+    fn concerns(&self, placement: Uid, name: &Name) -> bool {
+        self.hubs.contains(name)
+            || self.is_feasible(placement, name)
+            || self.shares.contains_key(&(placement, name.clone()))
+    }
+
+    fn expand_objects(&self, touched: &mut Touched) {
+        let agents = self.names(Role::Agent);
         for uid in &touched.objects {
             let workloads = match self.index.is_placement(*uid) {
                 true => {
@@ -128,6 +156,9 @@ impl Hub {
                 touched.pairs.extend(agents.iter().map(|name| (workload, name.clone())));
             }
         }
+    }
+
+    fn expand_children(&self, touched: &mut Touched) {
         let workloads = self.index.workloads();
         for name in &touched.children {
             touched.pairs.extend(workloads.iter().map(|workload| (*workload, name.clone())));

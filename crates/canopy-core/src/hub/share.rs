@@ -80,11 +80,7 @@ impl Hub {
     /// A placement that is gone, or has no number, grants nothing.
     fn drop_shares(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
         for name in self.sharers(placement) {
-            if self
-                .children
-                .get(&name)
-                .is_some_and(|child| child.edge.inbox.is_heard(self.history.incarnation))
-            {
+            if self.has_heard_of(&name) {
                 self.set_share(placement, &name, Share::default(), step);
                 changed.insert(name);
             }
@@ -92,11 +88,7 @@ impl Hub {
     }
 
     fn sharers(&self, placement: Uid) -> Vec<Name> {
-        self.shares
-            .range((placement, first_name())..)
-            .take_while(|((uid, _), _)| *uid == placement)
-            .map(|((_, name), _)| name.clone())
-            .collect()
+        Self::of(&self.shares, placement).map(|(name, _)| name.clone()).collect()
     }
 
     /// Takes back what is of no use: infeasible own clusters, and grants that a hub cannot use.
@@ -134,10 +126,7 @@ impl Hub {
             for name in sharers.iter().rev() {
                 let surplus = u32::try_from(granted.saturating_sub(quota)).unwrap_or(u32::MAX);
                 let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
-                let heard = self
-                    .children
-                    .get(name)
-                    .is_some_and(|child| child.edge.inbox.is_heard(self.history.incarnation));
+                let heard = self.has_heard_of(name);
                 let used = match self.current_offer(placement, name) {
                     Some(offer) if keep_used => offer.held.min(share.grant),
                     _ if keep_used => share.grant,
@@ -164,11 +153,10 @@ impl Hub {
             return;
         }
         let mut free = quota.saturating_sub(self.held(placement));
-        let names: Vec<Name> = self.children.keys().cloned().collect();
-        for name in names {
-            if free == 0 {
-                return;
-            }
+        if free == 0 {
+            return;
+        }
+        for name in self.children.keys().cloned().collect::<Vec<_>>() {
             let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
             let take = free.min(self.spare_of(placement, &name));
             if take == 0 {
@@ -191,14 +179,12 @@ impl Hub {
             let offer = self.current_offer(placement, name);
             offer.map_or(counted, |offer| !offer.unsure && (counted || offer.generation >= since))
         };
-        since <= 1 || self.names(Role::Hub).iter().all(told)
+        since <= 1 || self.hubs.iter().all(told)
     }
 
     /// What the children may hold of a placement.
     pub(super) fn held(&self, placement: Uid) -> u32 {
-        let shares =
-            self.shares.range((placement, first_name())..).take_while(|((uid, _), _)| *uid == placement);
-        shares.fold(0, |sum, (_, share)| sum.saturating_add(share.ceiling))
+        Self::of(&self.shares, placement).fold(0, |sum, (_, share)| sum.saturating_add(share.ceiling))
     }
 
     /// How many more clusters of a placement could be selected at a child now.
@@ -298,8 +284,4 @@ impl Hub {
             self.touch_child_row(name, Key::new(RowKind::Grant, placement), kept, step);
         }
     }
-}
-
-fn first_name() -> Name {
-    "0".parse().expect("a valid name, and the first in order")
 }

@@ -3,14 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use canopy_model::{
-    Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Record, Role, Uid, Uptime,
-};
+use canopy_model::{Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Record, Uid, Uptime};
 
 use crate::durable::{Answer, Assigned, Share, Slot, Value};
 use crate::link::{Edge, EdgeId, History};
 use crate::row::{Body, Key, RowKind};
-use crate::seam::Step;
 
 use super::index::Index;
 
@@ -22,6 +19,8 @@ pub struct Hub {
     pub(super) sealed_version: u64,
     pub(super) parent: Option<Edge>,
     pub(super) children: BTreeMap<Name, Child>,
+    /// Those of them that are recorded as hubs.
+    pub(super) hubs: BTreeSet<Name>,
     /// Objects at home here.
     pub(super) objects: BTreeMap<Uid, Arc<Object>>,
     /// Orphans whose home is here and that an administrator dropped.
@@ -37,6 +36,8 @@ pub struct Hub {
     pub(super) told: BTreeMap<Key, Body>,
     /// Over the own clusters, by workload; follows from `assigned` and the reports.
     pub(super) counts: BTreeMap<Uid, Counts>,
+    /// Placements with a number about which deciding was broken off.
+    pub(super) unsettled: BTreeSet<Uid>,
     /// Edges on which there may be something to send.
     pub(super) pending: BTreeSet<EdgeId>,
     pub(super) heartbeat_at: Option<Uptime>,
@@ -63,6 +64,7 @@ impl Hub {
             sealed_version: 0,
             parent,
             children: BTreeMap::new(),
+            hubs: BTreeSet::new(),
             objects: BTreeMap::new(),
             dropped: BTreeSet::new(),
             released: BTreeSet::new(),
@@ -72,6 +74,7 @@ impl Hub {
             answers: BTreeMap::new(),
             told: BTreeMap::new(),
             counts: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
             pending: BTreeSet::new(),
             heartbeat_at: None,
             grace_until: None,
@@ -98,7 +101,7 @@ impl Hub {
             (Slot::Object(uid), Value::Object(object)) => {
                 self.objects.insert(uid, object);
             }
-            (Slot::Child(name), Value::Child(record)) => self.child_mut(&name).record = Some(record),
+            (Slot::Child(name), Value::Child(record)) => self.record_child(&name, record),
             (Slot::Cursor(edge), Value::Cursor(received)) => self.edge_mut(&edge).inbox.load_cursor(received),
             (Slot::Received(edge, generation, key), Value::Received(row)) => {
                 rows.push((edge, generation, key, row))
@@ -157,15 +160,12 @@ impl Hub {
     /// Whether the hub may decide: it knows its parent's wishes in its present incarnation, and has
     /// heard its children or waited for them long enough.
     pub fn is_ready(&self) -> bool {
-        let wishes_known =
-            self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
-        self.started.is_some() && wishes_known && self.grace_until.is_none()
+        self.started.is_some() && self.knows_wishes() && self.grace_until.is_none()
     }
 
-    /// Whether every recorded child has reported in the present incarnation.
-    pub(super) fn children_heard(&self) -> bool {
-        let heard = |child: &Child| child.edge.inbox.is_heard(self.history.incarnation);
-        self.children.values().all(|child| child.record.is_none() || heard(child))
+    /// Whether the hub knows its parent's wishes in its present incarnation.
+    pub(super) fn knows_wishes(&self) -> bool {
+        self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation))
     }
 
     /// The next commit's version, the same for everything in one step.
@@ -174,22 +174,6 @@ impl Hub {
             self.history.version += 1;
         }
         self.history.version
-    }
-
-    pub(super) fn child_mut(&mut self, name: &Name) -> &mut Child {
-        let fresh = || Child { record: None, edge: Edge::new(EdgeId::Child(name.clone())) };
-        self.children.entry(name.clone()).or_insert_with(fresh)
-    }
-
-    /// A child that was never here, or was released since: it begins with a snapshot, whatever it
-    /// remembers.
-    pub(super) fn meet_child(&mut self, name: &Name, step: &mut Step) {
-        if self.children.contains_key(name) {
-            return;
-        }
-        let version = self.version();
-        let edge = &mut self.child_mut(name).edge;
-        edge.outbox.begin(&edge.id, version, step);
     }
 
     fn edge_mut(&mut self, id: &EdgeId) -> &mut Edge {
@@ -220,10 +204,11 @@ impl Hub {
         *self.edge_mut(&id) = edge;
     }
 
-    /// The names of the children with this role that are recorded.
-    pub(super) fn names(&self, role: Role) -> Vec<Name> {
-        let fits = |child: &Child| child.record.as_ref().is_some_and(|record| record.role == role);
-        self.children.iter().filter(|(_, child)| fits(child)).map(|(name, _)| name.clone()).collect()
+    /// What this hub decided for one object, by child.
+    pub(super) fn of<T>(decided: &BTreeMap<(Uid, Name), T>, uid: Uid) -> impl Iterator<Item = (&Name, &T)> {
+        let first: Name = "0".parse().expect("a valid name, and the first in order");
+        let pairs = decided.range((uid, first)..).take_while(move |((object, _), _)| *object == uid);
+        pairs.map(|((_, name), it)| (name, it))
     }
 
     /// A row that the parent sent.

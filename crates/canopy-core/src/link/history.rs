@@ -7,9 +7,9 @@
 use canopy_model::{Boot, Cursor, Incarnation};
 
 /// How many boots a history remembers. A cursor from before the oldest gets a snapshot.
-const BOOTS_KEPT: usize = 256;
+const BOOTS_KEPT: usize = 32;
 /// How many former incarnations a history remembers.
-const FORMER_KEPT: usize = 64;
+const FORMER_KEPT: usize = 16;
 
 /// A node's own history.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,13 +62,18 @@ impl History {
     /// Begins a new incarnation, named by the present boot.
     pub(crate) fn renew(&mut self) {
         let (boot, _) = self.current();
-        self.former.push(self.incarnation);
-        if self.former.len() > FORMER_KEPT {
-            self.former.remove(0);
-        }
+        self.note_former(self.incarnation);
         self.incarnation = Incarnation(boot.0);
         self.boots = vec![(boot, self.version + 1)];
         self.recovering = true;
+    }
+
+    /// Notes an incarnation of this node that came to an end.
+    pub(crate) fn note_former(&mut self, incarnation: Incarnation) {
+        self.former.push(incarnation);
+        if self.former.len() > FORMER_KEPT {
+            self.former.remove(0);
+        }
     }
 
     /// The present boot.

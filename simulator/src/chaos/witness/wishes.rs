@@ -86,13 +86,11 @@ impl World {
             }
         }
         let agents = self.present(Role::Agent);
-        self.note_view(&homed, &agents);
+        self.note_view(&homed, &agents, true);
         for hub in self.present(Role::Hub) {
-            if self.is_current(hub) {
-                let own: Vec<usize> =
-                    agents.iter().copied().filter(|agent| self.nodes[*agent].parent == Some(hub)).collect();
-                self.note_view(&self.known(hub), &own);
-            }
+            let own: Vec<usize> =
+                agents.iter().copied().filter(|agent| self.nodes[*agent].parent == Some(hub)).collect();
+            self.note_view(&self.known(hub), &own, self.is_current(hub));
         }
     }
 
@@ -115,8 +113,9 @@ impl World {
         objects.filter_map(|object| Some(Homed { home: home(&object)?, object })).collect()
     }
 
-    /// Notes what these wishes say about these clusters.
-    fn note_view(&mut self, view: &[Homed], agents: &[usize]) {
+    /// Notes what these wishes say about these clusters. Those of an old disk were wishes once: they
+    /// justify what is started for them, and no removal.
+    fn note_view(&mut self, view: &[Homed], agents: &[usize], current: bool) {
         for workload in view {
             let Some(spec) = workload.object.workload() else { continue };
             let uid = workload.object.metadata.uid;
@@ -135,14 +134,14 @@ impl World {
                         here == Some(true) && !self.is_given_back(placement.object.metadata.uid, *agent);
                     selected |= feasible == Some(true) && (!numbered || kept);
                     doubtful |= feasible.is_none() || numbered && here.is_none();
-                    if numbered && self.witness.lowered.contains(&placement.object.metadata.uid) {
+                    if current && numbered && self.witness.lowered.contains(&placement.object.metadata.uid) {
                         self.witness.unwanted.insert((uid, *agent));
                     }
                 }
                 if selectable && !deleted {
                     self.witness.wanted.insert((uid, *agent));
                 }
-                if deleted || !selected && !doubtful {
+                if current && (deleted || !selected && !doubtful) {
                     self.witness.unwanted.insert((uid, *agent));
                 }
             }
