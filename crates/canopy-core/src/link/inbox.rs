@@ -128,8 +128,9 @@ impl Inbox {
         let mut old_rows = std::mem::take(&mut self.rows);
         let mut changed = Vec::new();
         for (key, new) in &staged.rows {
-            let old = old_rows.get(key);
-            if old.is_none_or(|old| old.orphaned || old.payload != new.payload) {
+            // What an owner answers names the row that it answers, not only its value.
+            let same = |old: &ReceivedRow| (old.learned, old.version) == (new.learned, new.version);
+            if old_rows.get(key).is_none_or(|old| old.orphaned || !same(old)) {
                 changed.push(*key);
             }
         }
