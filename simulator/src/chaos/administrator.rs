@@ -216,7 +216,7 @@ impl World {
     }
 
     /// What only a person can decide after memory was lost: strangers are accepted, missing
-    /// clusters forgotten, orphans adopted or dropped.
+    /// clusters forgotten, children that were let go are let go again, orphans adopted or dropped.
     pub(crate) fn resolve_by_hand(&mut self) -> Result<(), Broken> {
         for hub in self.present(Role::Hub).into_iter().rev() {
             for (name, record) in self.strangers(hub) {
@@ -224,6 +224,9 @@ impl World {
             }
             if self.hub(hub).is_some_and(|it| it.is_recovering()) {
                 self.ask(hub, Verb::ForgetMissing)?;
+            }
+            for name in self.returned(hub) {
+                self.ask(hub, Verb::Release { name, forget: true })?;
             }
             let path = self.nodes[hub].path.clone();
             let orphans = self.hub(hub).map(|it| it.orphans()).unwrap_or_default();
@@ -243,6 +246,17 @@ impl World {
             Some((name.clone(), node.identity.clone()))
         };
         strange.filter_map(|(name, _)| known(name)).collect()
+    }
+
+    /// Children that were let go for good and stand in an old copy of the hub's disk again.
+    fn returned(&self, hub: usize) -> Vec<Name> {
+        let gone = self.nodes.iter().filter(|node| node.left && node.parent == Some(hub));
+        let names = gone.filter_map(|node| Some((node.path.name()?, node.identity.uid)));
+        let view = self.nodes[hub].view();
+        names
+            .filter(|(name, uid)| view.record(name).is_some_and(|it| it.uid == *uid))
+            .map(|it| it.0)
+            .collect()
     }
 
     fn adopt_or_drop(&mut self, hub: usize, uid: Uid, name: ObjectName) -> Result<(), Broken> {

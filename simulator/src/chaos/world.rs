@@ -183,7 +183,7 @@ impl World {
             self.resolve_by_hand()?;
             self.run_until(CHAOS_MS + 40_000 + round * 10_000)?;
         }
-        let deadline = self.now + REST_MS;
+        let deadline = CHAOS_MS + REST_MS;
         loop {
             match self.at_rest() {
                 Ok(()) => return Ok(()),

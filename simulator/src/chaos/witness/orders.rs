@@ -1,8 +1,10 @@
 //! What agents ask of their clusters: nothing is removed by silence, nothing started that nobody
 //! wanted.
 
-use canopy_core::durable::{Slot, Value};
 use canopy_core::effect::ClusterOrder;
+use canopy_core::link::EdgeId;
+use canopy_core::row::{Key, RowKind};
+use canopy_model::Uid;
 
 use crate::chaos::world::{Broken, World};
 
@@ -28,11 +30,7 @@ impl World {
                 if !self.witness.wanted.contains(&(uid, agent)) {
                     return Err(format!("{uid:?} was started at {path} where nobody ever wanted it"));
                 }
-                let hub = self.nodes[agent].parent.expect("an agent has a hub");
-                let name = self.nodes[agent].path.name().expect("an agent has a name");
-                let assigned = self.nodes[hub].disk.get(&Slot::Assigned(name, uid));
-                let still_wanted = matches!(assigned, Some(Value::Assigned(assigned)) if assigned.run);
-                if fresh && still_wanted {
+                if fresh && self.obeys_the_newest(agent, uid) {
                     self.witness.unwanted.remove(&(uid, agent));
                 }
                 if fresh {
@@ -46,5 +44,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a cluster runs a workload by what its hub says now: nothing else about it, such as a
+    /// removal that was already taken back, is still on the way.
+    fn obeys_the_newest(&self, agent: usize, workload: Uid) -> bool {
+        let it = &self.nodes[agent];
+        let hub = self.nodes[it.parent.expect("an agent has a hub")].view();
+        let name = it.path.name().expect("an agent has a name");
+        let runs = hub.assigned(&name, workload).is_some_and(|assigned| assigned.run);
+        let key = Key { kind: RowKind::Assignment, uid: workload };
+        let told = hub.sent_row(&EdgeId::Child(name), key).map(|row| row.version);
+        let heard = it.view().row(&EdgeId::Parent, key.kind, workload).map(|row| row.version);
+        runs && told == heard
     }
 }
