@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_core::Input;
-use canopy_core::command::{Command, Outcome, Verb};
+use canopy_core::command::{Command, Outcome, Refusal, Verb};
 use canopy_model::{
-    Digest, Kind, Labels, Name, ObjectName, Path, Placement, Record, Revision, Role, Selector, Spec, Uid,
-    Workload,
+    Digest, Kind, Labels, Name, ObjectName, Path, Placement, Record, ResourceVersion, Revision, Role,
+    Selector, Spec, Uid, Workload,
 };
 
 use super::world::{Broken, Event, World};
@@ -49,7 +49,7 @@ impl World {
         }
         let delay = self.rng.u64(300..6_000);
         self.schedule(delay, Event::Administer);
-        match self.rng.u8(..20) {
+        match self.rng.u8(..22) {
             0..=4 => self.write_workload(),
             5..=7 => self.write_placement(),
             8..=9 => self.delete_something(),
@@ -63,6 +63,8 @@ impl World {
                 Ok(())
             }
             18 => self.join(),
+            19 => self.write_late(),
+            20 => self.hold(),
             _ => self.release(),
         }
     }
@@ -95,7 +97,7 @@ impl World {
         }
         let content: Arc<[u8]> = Arc::from([self.rng.u8(..)].as_slice());
         let digest = Digest([self.rng.u8(..); 32]);
-        let revision = Revision { digest, size: 1, inline: Some(content) };
+        let revision = Revision { digest, size: 1, inline: self.rng.bool().then_some(content) };
         let spec = Spec::Workload(Workload { placements, revision });
         self.apply(home, name, spec)
     }
@@ -120,12 +122,56 @@ impl World {
         Ok(())
     }
 
+    /// Somebody writes over a version that somebody else has changed since.
+    fn write_late(&mut self) -> Result<(), Broken> {
+        let home = self.pick_home();
+        let name = self.pick_name('w');
+        let Some(found) = self.hub(home).and_then(|it| it.find(Kind::Workload, &name)).cloned() else {
+            return Ok(());
+        };
+        let expected = Some(ResourceVersion(found.metadata.resource_version.0.wrapping_sub(1)));
+        let (uid, spec) = (found.metadata.uid, found.spec.clone());
+        match self.ask(home, Verb::Apply { name, labels: Labels::new(), spec, uid, expected })? {
+            Some(Outcome::Refused(Refusal::Conflict { .. })) => self.occurrences.note("late write refused"),
+            None => {}
+            other => return Err(format!("a write over another's change got {other:?}")),
+        }
+        Ok(())
+    }
+
+    /// People at a machine want nothing changed for a while.
+    fn hold(&mut self) -> Result<(), Broken> {
+        let agents = self.present(Role::Agent);
+        let agent = agents[self.rng.usize(..agents.len())];
+        if self.nodes[agent].machine.is_none() {
+            return Ok(());
+        }
+        self.occurrences.note("machine held by people");
+        let delay = self.rng.u64(1_000..40_000);
+        self.schedule(delay, Event::Release { agent });
+        self.feed(agent, Input::Hold(Some("the spindle is open".to_owned())))
+    }
+
+    /// They let it go on; a machine that is down for now is asked again.
+    pub(crate) fn let_go_on(&mut self, agent: usize) -> Result<(), Broken> {
+        if self.nodes[agent].machine.is_none() && !self.nodes[agent].left {
+            self.schedule(1_000, Event::Release { agent });
+        }
+        self.feed(agent, Input::Hold(None))
+    }
+
     fn delete_something(&mut self) -> Result<(), Broken> {
         let home = self.pick_home();
         let (kind, letter) =
             if self.rng.u8(..3) == 0 { (Kind::Placement, 'p') } else { (Kind::Workload, 'w') };
         let name = self.pick_name(letter);
-        let outcome = self.ask(home, Verb::Delete { kind, name, forget: false, expected: None })?;
+        let forget = self.rng.u8(..6) == 0;
+        let uid = self.hub(home).and_then(|it| Some(it.find(kind, &name)?.metadata.uid));
+        let outcome = self.ask(home, Verb::Delete { kind, name, forget, expected: None })?;
+        if let (true, Some(uid), Some(Outcome::Deleted)) = (forget, uid, &outcome) {
+            self.occurrences.note("deleted without waiting");
+            self.witness.forgotten(uid);
+        }
         let dark = self.present(Role::Agent).into_iter().any(|agent| {
             let holds = self.nodes[agent].cluster.sets().next().is_some();
             holds && (self.network.is_cut(agent) || self.nodes[agent].machine.is_none())

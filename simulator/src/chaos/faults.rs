@@ -94,6 +94,7 @@ impl World {
             self.network.heal(node);
             self.nodes[node].skew = 0;
             self.nodes[node].cluster.refuse_next = 0;
+            self.schedule(600, Event::Release { agent: node });
             self.schedule(500, Event::Start { node });
         }
     }

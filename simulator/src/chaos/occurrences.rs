@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a run of many seeds must have met to mean anything.
-const SITUATIONS: [&str; 28] = [
+const SITUATIONS: [&str; 33] = [
     "crash before the commit",
     "crash after the commit, before the effects",
     "partition",
@@ -25,9 +25,14 @@ const SITUATIONS: [&str; 28] = [
     "label moved",
     "label moved to and fro",
     "deleted while a cluster was dark",
+    "deleted without waiting",
+    "deletion hindered",
+    "late write refused",
+    "content could not be fetched",
+    "machine held by people",
     "object homed at a region changed while it was cut off",
     "number lowered",
-    "slot moved to another cluster",
+    "grant moved to another child",
     "pods failed",
     "orphan deleted by its home",
     "orphan adopted",

@@ -5,7 +5,7 @@ use canopy_core::durable::Change;
 use canopy_core::effect::{Alert, ClusterOrder};
 use canopy_core::input::ClusterEvent;
 use canopy_core::{Agent, Effect, Hub, Input, Machine, Step};
-use canopy_model::{Boot, Health, Now, Role, Uptime};
+use canopy_model::{Boot, Digest, Health, Now, Role, Uptime};
 
 use super::content;
 use super::world::{Broken, Event, World};
@@ -129,9 +129,20 @@ impl World {
             Effect::Revoke(uid) => {
                 self.nodes[node].revoked.insert(uid);
             }
-            Effect::Fetch(_) => {}
+            Effect::Fetch(digest) => self.fetch(node, digest),
         }
         Ok(())
+    }
+
+    /// Content is on its way for a while, and sometimes it does not come.
+    fn fetch(&mut self, node: usize, digest: Digest) {
+        let fails = !self.calm && self.rng.u8(..4) == 0;
+        if fails {
+            self.occurrences.note("content could not be fetched");
+        }
+        let error = fails.then(|| "the line is down".to_owned());
+        let (life, delay) = (self.nodes[node].life, self.rng.u64(5..5_000));
+        self.schedule(delay, Event::Fetched { node, life, digest, error });
     }
 
     fn order(&mut self, node: usize, order: ClusterOrder) -> Result<(), Broken> {
@@ -146,8 +157,14 @@ impl World {
                 ClusterEvent::Applied { uid, revision, attempt, error }
             }
             ClusterOrder::Delete { uid, attempt } => {
-                cluster.delete(uid);
-                ClusterEvent::Deleted { uid, attempt, error: None }
+                let refused = !self.calm && self.rng.u8(..8) == 0;
+                if refused {
+                    self.occurrences.note("deletion hindered");
+                } else {
+                    cluster.delete(uid);
+                }
+                let error = refused.then(|| "a finalizer is not done".to_owned());
+                ClusterEvent::Deleted { uid, attempt, error }
             }
             ClusterOrder::Survey => ClusterEvent::Surveyed(cluster.survey(now)),
         };

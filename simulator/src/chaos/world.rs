@@ -10,7 +10,7 @@ use canopy_core::durable::{Slot, Value};
 use canopy_core::input::ClusterEvent;
 use canopy_core::link::{EdgeId, Frame, SessionId};
 use canopy_core::{Hub, Input};
-use canopy_model::{Labels, Name, Now, Path, Record, Role, Uid, Uptime, Wall};
+use canopy_model::{Digest, Labels, Name, Now, Path, Record, Role, Uid, Uptime, Wall};
 
 use super::network::Network;
 use super::occurrences::Occurrences;
@@ -69,6 +69,8 @@ pub(crate) enum Event {
     Heal { child: usize },
     Administer,
     Waver { agent: usize, moves: u8 },
+    Release { agent: usize },
+    Fetched { node: usize, life: u64, digest: Digest, error: Option<String> },
     Fault,
 }
 
@@ -255,6 +257,13 @@ impl World {
             }
             Event::Administer => self.administer(),
             Event::Waver { agent, moves } => self.waver_on(agent, moves),
+            Event::Release { agent } => self.let_go_on(agent),
+            Event::Fetched { node, life, digest, error } => {
+                if self.nodes[node].life == life {
+                    self.feed(node, Input::Fetched { digest, error })?;
+                }
+                Ok(())
+            }
             Event::Fault => self.fault(),
         }
     }

@@ -22,10 +22,10 @@ use canopy_core::command::{Command, Outcome, Verb};
 use canopy_core::durable::{Slot, Value};
 use canopy_core::link::EdgeId;
 use canopy_core::row::RowKind;
-use canopy_model::{Kind, Role, Spec, Uid};
+use canopy_model::{Kind, Name, Role, Spec, Uid};
 
 use super::world::{Broken, World};
-use numbers::{Holding, SURPLUS_MS};
+use numbers::{Holding, SETTLED_MS};
 
 /// What the witness has seen.
 #[derive(Debug, Default)]
@@ -40,15 +40,15 @@ pub(crate) struct Witness {
     unwanted: BTreeSet<(Uid, usize)>,
     /// Selected, or selectable, at some time.
     wanted: BTreeSet<(Uid, usize)>,
-    /// Placements of which the number was lowered, or a hub on their way was restored from an old
-    /// copy: what they selected may be given back.
-    lowered: BTreeSet<Uid>,
-    /// Placements of which a hub on the way was restored from an old copy: until a neighbour proves
-    /// it, that hub cannot know what it granted since.
-    unprovable: BTreeSet<Uid>,
+    /// Until when placements may give back what they selected: their number was changed, or the disk
+    /// of a hub was exchanged.
+    given_back_until: BTreeMap<Uid, u64>,
+    /// Until when a hub of which the disk was exchanged may not know what it granted since, for no
+    /// neighbour has proved it yet.
+    unprovable_until: u64,
     holdings: BTreeMap<Uid, Holding>,
-    /// Where each numbered placement was last started.
-    places: BTreeMap<Uid, BTreeSet<usize>>,
+    /// At which number and by which children a grant was last given back.
+    given_back: BTreeMap<Uid, (Option<u32>, BTreeSet<(usize, Name)>)>,
     /// Hubs of which the disk was exchanged, with the cursor that it held.
     exchanged: BTreeMap<usize, Option<Value>>,
 }
@@ -56,6 +56,11 @@ pub(crate) struct Witness {
 impl Witness {
     pub(crate) fn spec(&self, uid: Uid) -> Option<Spec> {
         self.written.get(&uid).cloned()
+    }
+
+    /// Somebody deleted it and did not wait.
+    pub(crate) fn forgotten(&mut self, uid: Uid) {
+        self.deleted.insert(uid);
     }
 }
 
@@ -82,23 +87,14 @@ impl World {
 
     /// A disk was lost, or an old copy came back: what it says is counted from now on.
     pub(crate) fn disk_changed(&mut self, node: usize) {
-        for it in self.homed() {
-            let uid = it.object.metadata.uid;
-            let exposure = self.exposure(uid, it.home);
-            let now = self.now;
-            if let Some(holding) = self.witness.holdings.get_mut(&uid) {
-                holding.surplus = holding.surplus.max(exposure);
-                holding.surplus_until = now + SURPLUS_MS;
-                holding.exposure = exposure;
-            }
-        }
+        self.count_anew();
         if self.nodes[node].identity.role == Role::Hub {
             let cursor = self.nodes[node].disk.get(&Slot::Cursor(EdgeId::Parent)).cloned();
             self.witness.exchanged.insert(node, cursor);
             let numbered = self.witness.written.iter().filter(|(_, spec)| spec.kind() == Kind::Placement);
-            let uids: Vec<Uid> = numbered.map(|(uid, _)| *uid).collect();
-            self.witness.lowered.extend(uids.iter().copied());
-            self.witness.unprovable.extend(uids);
+            let until = self.now + SETTLED_MS;
+            self.witness.given_back_until.extend(numbered.map(|(uid, _)| (*uid, until)));
+            self.witness.unprovable_until = until;
         }
     }
 
@@ -114,8 +110,32 @@ impl World {
             self.witness_verdict(uid);
         }
         self.note_wishes();
+        self.note_grants(node, replaced);
         self.check_numbers()?;
         self.check_states(node, replaced)
+    }
+
+    /// A grant that one child gave back and another got, while the number stayed.
+    fn note_grants(&mut self, hub: usize, replaced: &Replaced) {
+        let view = self.nodes[hub].view();
+        let mut moved = 0;
+        for (slot, before) in replaced {
+            let Slot::Share(placement, name) = slot else { continue };
+            let before = if let Some(Value::Share(share)) = before { share.grant } else { 0 };
+            let now = view.share(*placement, name).grant;
+            let number = view.object(*placement).and_then(|it| it.placement()?.number_of_clusters);
+            let given = self.witness.given_back.entry(*placement).or_default();
+            if given.0 != number {
+                *given = (number, BTreeSet::new());
+            }
+            if now < before {
+                given.1.insert((hub, name.clone()));
+            } else if now > before && given.1.iter().any(|(_, other)| other != name) {
+                given.1.clear();
+                moved += 1;
+            }
+        }
+        (0..moved).for_each(|_| self.occurrences.note("grant moved to another child"));
     }
 
     /// Who was released by a commit: from now on nothing is expected of these nodes. Whether there

@@ -7,7 +7,10 @@ use canopy_model::{Role, Uid};
 use crate::chaos::world::{Broken, World};
 
 /// How long word from before a number was set may be under way: longer than any partition.
-pub(super) const SURPLUS_MS: u64 = 120_000;
+const SURPLUS_MS: u64 = 120_000;
+/// Within what time a tree has settled after a number was changed or a hub's disk exchanged: a crash
+/// and a partition, one after the other, and what follows from them.
+pub(super) const SETTLED_MS: u64 = 180_000;
 
 /// How many clusters may hold a placement, and how many are allowed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,6 +22,20 @@ pub(super) struct Holding {
 }
 
 impl World {
+    /// A disk was lost, or an old copy came back: what it says is counted from now on.
+    pub(super) fn count_anew(&mut self) {
+        for it in self.homed() {
+            let uid = it.object.metadata.uid;
+            let exposure = self.exposure(uid, it.home);
+            let now = self.now;
+            if let Some(holding) = self.witness.holdings.get_mut(&uid) {
+                holding.surplus = holding.surplus.max(exposure);
+                holding.surplus_until = now + SURPLUS_MS;
+                holding.exposure = exposure;
+            }
+        }
+    }
+
     /// No grant makes the sum of what children may hold exceed the number. What exceeded it when the
     /// number was set is a surplus: it never grows beyond what it was then, and is gone when the
     /// last word from before has been replaced.
@@ -40,7 +57,7 @@ impl World {
             self.witness.holdings.insert(uid, now);
             let Some(number) = number else { continue };
             let allowed = if self.now < now.surplus_until { number.max(now.surplus) } else { number };
-            if exposure > before.exposure && exposure > allowed && !self.witness.unprovable.contains(&uid) {
+            if exposure > before.exposure && exposure > allowed && self.now >= self.witness.unprovable_until {
                 return Err(format!(
                     "{exposure} clusters may hold placement {uid:?} (before: {}), {allowed} are allowed:{}",
                     before.exposure,

@@ -1,6 +1,7 @@
 //! What agents ask of their clusters: nothing is removed by silence, nothing started that nobody
 //! wanted.
 
+use canopy_core::durable::Slot;
 use canopy_core::effect::ClusterOrder;
 use canopy_core::link::EdgeId;
 use canopy_core::row::{Key, RowKind};
@@ -12,14 +13,22 @@ impl World {
     /// An order to a cluster: nothing is removed by silence, nothing started that nobody wanted.
     pub(crate) fn witness_order(&mut self, agent: usize, order: &ClusterOrder) -> Result<(), Broken> {
         let path = self.nodes[agent].path.clone();
+        if self.nodes[agent].disk.contains_key(&Slot::Hold) && !matches!(order, ClusterOrder::Survey) {
+            return Err(format!("{path} was asked for {order:?}, though people hold it"));
+        }
         match order {
-            ClusterOrder::Survey => {}
+            ClusterOrder::Survey => return Ok(()),
             ClusterOrder::Delete { uid, .. } => {
-                let present = self.nodes[agent].cluster.sets().any(|(held, _)| held == *uid);
-                let justified =
-                    self.witness.deleted.contains(uid) || self.witness.unwanted.contains(&(*uid, agent));
                 self.note(format!("{path} removes {uid:?}"));
-                if present && !justified {
+                let mut sets = self.nodes[agent].cluster.sets();
+                let set = sets.find(|(held, _)| held == uid).map(|(_, set)| set);
+                let given_back = |placement| {
+                    self.witness.given_back_until.get(placement).is_some_and(|until| self.now < *until)
+                };
+                let justified = self.witness.deleted.contains(uid)
+                    || self.witness.unwanted.contains(&(*uid, agent))
+                    || set.is_none_or(|set| set.found.placements.iter().any(given_back));
+                if !justified {
                     return Err(format!("silence deleted {uid:?} at {path}: nobody ever wanted it removed"));
                 }
             }
@@ -32,14 +41,6 @@ impl World {
                 }
                 if fresh && self.obeys_the_newest(agent, uid) {
                     self.witness.unwanted.remove(&(uid, agent));
-                }
-                if fresh {
-                    for placement in &apply.placements {
-                        let moved = self.witness.places.entry(*placement).or_default();
-                        if moved.insert(agent) && moved.len() > 1 {
-                            self.occurrences.note("slot moved to another cluster");
-                        }
-                    }
                 }
             }
         }

@@ -7,6 +7,7 @@ use canopy_core::link::EdgeId;
 use canopy_core::row::Body;
 use canopy_model::{Name, Object, ObjectName, Placement, Role, Spec, Uid};
 
+use super::numbers::SETTLED_MS;
 use crate::chaos::world::World;
 
 /// A workload or placement on its home's disk.
@@ -75,10 +76,12 @@ impl World {
                 (self.witness.written.get(&uid), it.object.placement())
                 && old.number_of_clusters != new.number_of_clusters
             {
-                if new.number_of_clusters < old.number_of_clusters {
+                if let (Some(old), Some(new)) = (old.number_of_clusters, new.number_of_clusters)
+                    && new < old
+                {
                     self.occurrences.note("number lowered");
                 }
-                self.witness.lowered.insert(uid);
+                self.witness.given_back_until.insert(uid, self.now + SETTLED_MS);
             }
             self.witness.written.insert(uid, it.object.spec.clone());
             if it.object.metadata.deleted.is_some() {
@@ -134,9 +137,6 @@ impl World {
                         here == Some(true) && !self.is_given_back(placement.object.metadata.uid, *agent);
                     selected |= feasible == Some(true) && (!numbered || kept);
                     doubtful |= feasible.is_none() || numbered && here.is_none();
-                    if current && numbered && self.witness.lowered.contains(&placement.object.metadata.uid) {
-                        self.witness.unwanted.insert((uid, *agent));
-                    }
                 }
                 if selectable && !deleted {
                     self.witness.wanted.insert((uid, *agent));
