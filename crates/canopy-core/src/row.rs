@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use canopy_model::{
-    Claims, Fleet, Home, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid, Work,
+    Claims, Fleet, Home, Kind, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid, Work,
 };
 
 /// What a row is about. The numbers are part of the protocol.
@@ -33,6 +33,8 @@ pub enum RowKind {
     Summary,
     /// Up, from hubs: what a placement holds below, and what more could be selected.
     Offer,
+    /// Up, from hubs: how many clusters a placement without a number selects below.
+    Selected,
     /// Up, from hubs: work or an object below whose wish nobody here knows.
     Orphan,
     /// Up, from hubs: how many clusters stand below.
@@ -85,6 +87,7 @@ pub enum Body {
     Claims(Claims),
     Summary(Summary),
     Offer(Offer),
+    Selected(u32),
     Orphan(Orphan),
     Fleet(Fleet),
     /// Of an unknown kind, or of a known kind in a form that this version cannot read.
@@ -115,6 +118,11 @@ impl Body {
     /// The offer, if it is one.
     pub fn offer(&self) -> Option<&Offer> {
         if let Self::Offer(offer) = self { Some(offer) } else { None }
+    }
+
+    /// The count of selected clusters, if it is one.
+    pub fn selected(&self) -> Option<u32> {
+        if let Self::Selected(count) = self { Some(*count) } else { None }
     }
 
     /// The orphan, if it is one.
@@ -178,10 +186,14 @@ pub struct Offer {
 /// Something below whose wish nobody on the way up knows; its home decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Orphan {
+    /// Workload or placement.
+    pub kind: Kind,
     /// Its name.
     pub name: ObjectName,
     /// Its home and the incarnation in which that accepted it.
     pub home: Home,
+    /// How many clusters below hold it.
+    pub clusters: u32,
 }
 
 impl Payload {

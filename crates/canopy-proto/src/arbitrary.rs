@@ -62,7 +62,9 @@ fn received() -> impl Strategy<Value = (RowKind, Payload)> {
 
 /// A body with its kind, as its author has it.
 pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
-    let orphan = (object_name(), home()).prop_map(|(name, home)| Orphan { name, home });
+    let kind = prop_oneof![Just(Kind::Workload), Just(Kind::Placement)];
+    let orphan = (kind, object_name(), home(), any::<u32>());
+    let orphan = orphan.prop_map(|(kind, name, home, clusters)| Orphan { kind, name, home, clusters });
     prop_oneof![
         object().prop_map(|object| (RowKind::Object, Body::Object(Arc::new(object)))),
         any::<u32>().prop_map(|count| (RowKind::Grant, Body::Grant(count))),
@@ -74,6 +76,7 @@ pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
         labels().prop_map(|claims| (RowKind::Claims, Body::Claims(claims))),
         summary().prop_map(|summary| (RowKind::Summary, Body::Summary(summary))),
         offer().prop_map(|offer| (RowKind::Offer, Body::Offer(offer))),
+        any::<u32>().prop_map(|count| (RowKind::Selected, Body::Selected(count))),
         orphan.prop_map(|orphan| (RowKind::Orphan, Body::Orphan(orphan))),
         any::<[u32; 3]>().prop_map(|[hubs, clusters, connected]| {
             (RowKind::Fleet, Body::Fleet(Fleet { hubs, clusters, connected }))

@@ -79,7 +79,9 @@ fn only_what_belongs(
 fn belongs(kind: RowKind, upward: bool, child: Role) -> bool {
     match kind {
         RowKind::Report | RowKind::Claims => upward && child == Role::Agent,
-        RowKind::Summary | RowKind::Offer | RowKind::Orphan | RowKind::Fleet => upward && child == Role::Hub,
+        RowKind::Summary | RowKind::Offer | RowKind::Selected | RowKind::Orphan | RowKind::Fleet => {
+            upward && child == Role::Hub
+        }
         RowKind::Record => !upward,
         RowKind::Assignment => !upward && child == Role::Agent,
         RowKind::Object | RowKind::Grant | RowKind::Verdict | RowKind::Doubt => !upward && child == Role::Hub,

@@ -100,12 +100,7 @@ impl Hub {
 
     /// Whether a placement may select this own cluster.
     pub(super) fn is_feasible(&self, placement: Uid, name: &Name) -> bool {
-        let spec = self.object(placement).and_then(|object| object.placement());
-        let record = self.children.get(name).and_then(|child| child.record.as_ref());
-        match (spec, record) {
-            (Some(spec), Some(record)) => !record.leaving && spec.is_feasible(&record.labels),
-            _ => false,
-        }
+        self.fits(placement, self.children.get(name).and_then(|child| child.record.as_ref()))
     }
 
     /// Work that a cluster reports although nothing here assigned it.

@@ -72,12 +72,13 @@ impl Hub {
 
     pub(super) fn set_record(&mut self, name: &Name, record: Record, touched: &mut Touched, step: &mut Step) {
         self.meet_child(name, step);
-        let first = self.child_mut(name).record.is_none();
         step.put(Change::Put(Slot::Child(name.clone()), Value::Child(record.clone())));
         let (uid, role) = (record.uid, record.role);
+        let before = self.child_mut(name).record.clone();
         self.record_child(name, record);
+        self.recount_selected(name, before.as_ref(), touched);
         self.touch_child_row(name, Key::new(RowKind::Record, uid), true, step);
-        if first && role == Role::Hub {
+        if before.is_none() && role == Role::Hub {
             self.open_view(name, step);
         }
         touched.children.insert(name.clone());

@@ -58,12 +58,14 @@ impl Hub {
             self.all_objects().map(|object| (object.metadata.uid, object.clone())).collect();
         for (uid, object) in &everything {
             self.index.update(*uid, Some(object), self.is_frozen(*uid));
+            self.count_selected(*uid);
         }
         let live: Vec<Key> = self.parent.iter().flat_map(|edge| edge.outbox.live()).copied().collect();
         for key in live {
             let body = match key.kind {
                 RowKind::Summary => self.summary(key.uid).map(Body::Summary),
                 RowKind::Orphan => self.orphan(key.uid).map(Body::Orphan),
+                RowKind::Selected => self.selected_row(key.uid),
                 RowKind::Offer | RowKind::Fleet => None,
                 RowKind::Object | RowKind::Grant | RowKind::Record | RowKind::Verdict | RowKind::Doubt => {
                     None
@@ -89,6 +91,7 @@ impl Hub {
     pub(super) fn remove_object(&mut self, uid: Uid, step: &mut Step) {
         self.objects.remove(&uid);
         self.index.forget(uid);
+        self.selects.remove(&uid);
         step.put(Change::Delete(Slot::Object(uid)));
         for name in self.names(Role::Hub) {
             self.touch_child_row(&name, Key::new(RowKind::Object, uid), false, step);
@@ -160,6 +163,7 @@ impl Hub {
         if !self.objects.contains_key(&uid) {
             let offer = self.offer(uid).map(Body::Offer);
             self.tell(Key::new(RowKind::Offer, uid), offer, step);
+            self.tell(Key::new(RowKind::Selected, uid), self.selected_row(uid), step);
         }
     }
 

@@ -67,11 +67,14 @@ impl Hub {
                 }
                 (EdgeId::Child(name), RowKind::Report) => {
                     touched.pair(key.uid, name);
+                    if !self.is_known(key.uid) || self.is_frozen(key.uid) {
+                        touched.orphans.insert(key.uid);
+                    }
                 }
                 (EdgeId::Child(_), RowKind::Summary) => {
                     touched.folds.insert(key.uid);
                 }
-                (EdgeId::Child(_), RowKind::Offer) => {
+                (EdgeId::Child(_), RowKind::Offer | RowKind::Selected) => {
                     touched.placements.insert(key.uid);
                 }
                 (EdgeId::Child(_), RowKind::Orphan) => {

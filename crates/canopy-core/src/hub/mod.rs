@@ -11,6 +11,7 @@
 //! - [`commands`]: what administrators write; [`release`]: how children are let go;
 //! - [`assign`]: which of its own clusters run a workload;
 //! - [`share`]: how a number of clusters is split among children;
+//! - [`selected`]: how many clusters a placement without a number selects;
 //! - [`fold`]: what is told upward;
 //! - [`orphans`]: work whose wish is unknown;
 //! - [`view`]: the rows that each child is to see; [`read`]: the questions that users ask.
@@ -27,6 +28,7 @@ mod links;
 mod orphans;
 pub mod read;
 mod release;
+pub mod selected;
 mod settle;
 mod share;
 mod state;

@@ -4,10 +4,10 @@
 //! home's own unbroken history. A home that was restored from before that cannot know; then an
 //! administrator says adopt (apply it again under its uid) or drop.
 
-use canopy_model::{Home, Name, Role, Uid};
+use canopy_model::{Home, Kind, Name, ObjectName, Role, Uid};
 
 use super::settle::Touched;
-use super::state::Hub;
+use super::state::{Child, Hub};
 use crate::link::{EdgeId, Resume};
 use crate::row::{Body, Key, Orphan, RowKind};
 use crate::seam::Step;
@@ -78,22 +78,30 @@ impl Hub {
         let row = self.parent.as_ref().and_then(|edge| edge.inbox.row(&Key::new(RowKind::Object, uid)));
         match row.map(|row| (row.orphaned, &row.payload.body)) {
             Some((true, Body::Object(object))) => {
-                let metadata = &object.metadata;
-                return Some(Orphan { name: metadata.name.clone(), home: metadata.home.clone() });
+                let (kind, metadata) = (object.spec.kind(), &object.metadata);
+                return Some(self.orphan_of(uid, kind, &metadata.name, &metadata.home));
             }
             Some(_) => return None,
             None => {}
         }
         self.children.iter().find_map(|(name, child)| {
-            if let Some(Body::Orphan(orphan)) =
-                child.edge.inbox.get(&Key::new(RowKind::Orphan, uid)).map(|row| &row.body)
-            {
-                return Some(orphan.clone());
+            if let Some(orphan) = told_orphan(child, uid) {
+                return Some(self.orphan_of(uid, orphan.kind, &orphan.name, &orphan.home));
             }
             let work = self.report(uid, name)?.work.as_ref()?;
             let unassigned = !self.assigned.contains_key(&(uid, name.clone()));
-            unassigned.then(|| Orphan { name: work.name.clone(), home: work.home.clone() })
+            unassigned.then(|| self.orphan_of(uid, Kind::Workload, &work.name, &work.home))
         })
+    }
+
+    /// An orphan, with the clusters below that hold it.
+    fn orphan_of(&self, uid: Uid, kind: Kind, name: &ObjectName, home: &Home) -> Orphan {
+        let held = |(name, child): (&Name, &Child)| match told_orphan(child, uid) {
+            Some(orphan) => orphan.clusters,
+            None => u32::from(self.report(uid, name).is_some_and(|report| report.work.is_some())),
+        };
+        let clusters = self.children.iter().map(held).fold(0, u32::saturating_add);
+        Orphan { kind, name: name.clone(), home: home.clone(), clusters }
     }
 
     /// Asks upward about what is orphaned, and passes verdicts down to those who ask.
@@ -140,6 +148,11 @@ impl Hub {
         }
         askers
     }
+}
+
+/// What a hub below asks about.
+fn told_orphan(child: &Child, uid: Uid) -> Option<&Orphan> {
+    child.edge.inbox.get(&Key::new(RowKind::Orphan, uid))?.body.orphan()
 }
 
 #[cfg(test)]
@@ -221,8 +234,11 @@ mod tests {
         store.row(EdgeId::Parent, RowKind::Verdict, WORKLOAD, Body::Verdict, false);
         assert!(!told(&store, RowKind::Verdict), "it did not ask");
         let plant = EdgeId::Child("plant".parse().unwrap());
-        let orphan = Orphan { name: workload().metadata.name, home: home("/", 1, 1) };
+        let name = workload().metadata.name;
+        let orphan = Orphan { kind: Kind::Workload, name, home: home("/", 1, 1), clusters: 3 };
         store.row(plant, RowKind::Orphan, WORKLOAD, Body::Orphan(orphan), false);
+        let (hub, _) = store.start();
+        assert_eq!(hub.orphan(WORKLOAD).map(|it| it.clusters), Some(3), "counted below, and here none");
         assert!(told(&store, RowKind::Verdict));
         assert!(!told(&store, RowKind::Doubt));
     }

@@ -55,19 +55,6 @@ pub struct WorkloadView {
     pub conditions: Vec<Condition>,
 }
 
-/// Something that is kept although its wish is unknown.
-#[derive(Debug)]
-pub struct OrphanView {
-    /// Its uid.
-    pub uid: Uid,
-    /// What sort of object it was.
-    pub kind: Kind,
-    /// What it was called, and where it was at home.
-    pub orphan: crate::row::Orphan,
-    /// Own clusters that still run it.
-    pub clusters: u32,
-}
-
 impl Hub {
     /// The objects of one kind that are at home here, in the order of project and name.
     pub fn homed(&self, kind: Kind) -> Vec<&Arc<Object>> {
@@ -176,7 +163,7 @@ impl Hub {
         let wanted = object.placement()?.number_of_clusters;
         let selected = match wanted {
             Some(_) => self.granted(uid),
-            None => self.selected_by(uid),
+            None => self.selected(uid)?.clusters,
         };
         let satisfied = match (selected, wanted) {
             (0, None | Some(1..)) => (false, "NoManagedClusterMatched", "no cluster is selected".to_owned()),
@@ -195,18 +182,6 @@ impl Hub {
     fn granted(&self, placement: Uid) -> u32 {
         let shares = self.shares.iter().filter(|((uid, _), _)| *uid == placement);
         shares.fold(0, |sum, (_, share)| sum.saturating_add(share.grant))
-    }
-
-    /// The clusters that a placement without a number selects: own ones exactly; below other hubs
-    /// only workloads tell, and of those the ones that name no other placement.
-    fn selected_by(&self, placement: Uid) -> u32 {
-        let own = self.names(Role::Agent);
-        let own = own.iter().filter(|name| self.is_feasible(placement, name)).count();
-        let users = self.index.users(placement).into_iter();
-        let sole_users = users.filter(|workload| self.index.placements_of(*workload) == [placement]);
-        let told = sole_users.filter_map(|workload| self.summary(workload));
-        let told = told.map(|summary| summary.counts.selected).max().unwrap_or(0);
-        told.max(u32::try_from(own).unwrap_or(u32::MAX))
     }
 
     /// How a workload that is at home here is doing.
@@ -261,18 +236,6 @@ impl Hub {
         }
         let message = format!("no placement {} in project {project} here", join(&absent));
         condition("PlacementFound", Some(false), "PlacementNotFound", &message)
-    }
-
-    /// Everything that is orphaned here or below.
-    pub fn orphan_views(&self) -> Vec<OrphanView> {
-        let view = |(uid, orphan)| {
-            let kind = self.object(uid).map_or(Kind::Workload, |object| object.spec.kind());
-            let agents = self.names(Role::Agent);
-            let runs = |name: &&Name| self.report(uid, name).is_some_and(|report| report.work.is_some());
-            let clusters = u32::try_from(agents.iter().filter(runs).count()).unwrap_or(u32::MAX);
-            OrphanView { uid, kind, orphan, clusters }
-        };
-        self.orphans().into_iter().map(view).collect()
     }
 }
 

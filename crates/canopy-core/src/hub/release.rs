@@ -88,6 +88,7 @@ impl Hub {
         child.edge.outbox.clear(&id, step);
         step.put(Change::Delete(Slot::Child(name.clone())));
         if let Some(record) = child.record {
+            self.recount_selected(name, Some(&record), touched);
             self.released.insert(record.uid);
             step.put(Change::Put(Slot::Released(record.uid), Value::Released));
             step.effect(Effect::Revoke(record.uid));

@@ -62,6 +62,7 @@ impl Hub {
         for uid in &touched.objects {
             let object = self.object(*uid).cloned();
             self.index.update(*uid, object.as_deref(), self.is_frozen(*uid));
+            self.count_selected(*uid);
         }
         let changed = touched.objects.clone();
         if touched.everything {

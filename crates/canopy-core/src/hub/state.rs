@@ -38,6 +38,8 @@ pub struct Hub {
     pub(super) counts: BTreeMap<Uid, Counts>,
     /// Placements with a number about which deciding was broken off.
     pub(super) unsettled: BTreeSet<Uid>,
+    /// How many own clusters each placement without a number selects; follows from the records.
+    pub(super) selects: BTreeMap<Uid, u32>,
     /// Edges on which there may be something to send.
     pub(super) pending: BTreeSet<EdgeId>,
     pub(super) heartbeat_at: Option<Uptime>,
@@ -75,6 +77,7 @@ impl Hub {
             told: BTreeMap::new(),
             counts: BTreeMap::new(),
             unsettled: BTreeSet::new(),
+            selects: BTreeMap::new(),
             pending: BTreeSet::new(),
             heartbeat_at: None,
             grace_until: None,

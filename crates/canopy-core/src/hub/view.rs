@@ -34,7 +34,7 @@ impl Hub {
             RowKind::Doubt => Body::Doubt,
             RowKind::Assignment => Body::Assignment(self.assignment(key.uid, name)?),
             RowKind::Report | RowKind::Claims | RowKind::Summary => return None,
-            RowKind::Offer | RowKind::Orphan | RowKind::Fleet => return None,
+            RowKind::Offer | RowKind::Selected | RowKind::Orphan | RowKind::Fleet => return None,
         };
         Some(body.into())
     }

@@ -181,14 +181,14 @@ impl Api {
     }
 
     pub(super) async fn list_orphans(&self) -> Result<v1::ListOrphansResponse, Error> {
-        let views = self.hub.read(|hub| hub.orphan_views()).await?;
-        let orphans = views.into_iter().map(|view| v1::Orphan {
-            uid: view.uid.to_string(),
-            kind: show::kind(view.kind).into(),
-            project: view.orphan.name.project.to_string(),
-            name: view.orphan.name.name.to_string(),
-            home: view.orphan.home.path.to_string(),
-            clusters: view.clusters,
+        let orphans = self.hub.read(|hub| hub.orphans()).await?;
+        let orphans = orphans.into_iter().map(|(uid, orphan)| v1::Orphan {
+            uid: uid.to_string(),
+            kind: show::kind(orphan.kind).into(),
+            project: orphan.name.project.to_string(),
+            name: orphan.name.name.to_string(),
+            home: orphan.home.path.to_string(),
+            clusters: orphan.clusters,
             reason: "its home does not know it: the home, or this hub, lost its memory".to_owned(),
         });
         Ok(v1::ListOrphansResponse { orphans: orphans.collect() })

@@ -1,7 +1,7 @@
 //! What flows up: reports, counts, offers and orphans.
 
 use canopy_core::row::{Offer, Orphan};
-use canopy_model::{Counts, Fleet, Health, Report, Summary, Sync, Work};
+use canopy_model::{Counts, Fleet, Health, Kind, Report, Summary, Sync, Work};
 
 use super::part::{read_digest, read_uids, uids};
 use super::{Error, required};
@@ -148,7 +148,12 @@ impl TryFrom<v1::Offer> for Offer {
 
 impl From<&Orphan> for v1::Orphan {
     fn from(orphan: &Orphan) -> Self {
-        Self { name: Some((&orphan.name).into()), home: Some((&orphan.home).into()) }
+        Self {
+            name: Some((&orphan.name).into()),
+            home: Some((&orphan.home).into()),
+            placement: orphan.kind == Kind::Placement,
+            clusters: orphan.clusters,
+        }
     }
 }
 
@@ -157,8 +162,10 @@ impl TryFrom<v1::Orphan> for Orphan {
 
     fn try_from(orphan: v1::Orphan) -> Result<Self, Error> {
         Ok(Self {
+            kind: if orphan.placement { Kind::Placement } else { Kind::Workload },
             name: required("orphan.name", orphan.name)?.try_into()?,
             home: required("orphan.home", orphan.home)?.try_into()?,
+            clusters: orphan.clusters,
         })
     }
 }

@@ -105,6 +105,17 @@ impl World {
                 return Err(format!("{} is folded to {folded:?}, not {flat:?}", metadata.name.name));
             }
         }
+        for placement in homed {
+            let Some(policy) = placement.object.placement() else { continue };
+            let uid = placement.object.metadata.uid;
+            let feasible = |agent: &usize| self.feasible(policy, placement.home, *agent) == Some(true);
+            let flat = self.present(Role::Agent).iter().filter(|agent| feasible(agent)).count();
+            let told = self.hub(placement.home).and_then(|hub| hub.selected(uid));
+            let folded = told.filter(|it| it.complete).map(|it| it.clusters as usize);
+            if folded != policy.number_of_clusters.is_none().then_some(flat) {
+                return Err(format!("{} selects {told:?}, not {flat}", placement.object.metadata.name.name));
+            }
+        }
         let records = self.present(Role::Hub).into_iter().flat_map(|hub| self.nodes[hub].disk.values());
         let accepted = records.filter(|it| matches!(it, Value::Child(record) if record.role == Role::Agent));
         let (accepted, connected) = (accepted.count(), self.present(Role::Agent).len());
