@@ -1,6 +1,6 @@
 //! Incarnations, boots and cursors: how a node notices that its memory is older than the world.
 //!
-//! Versions count commits. A boot is drawn at each opening of the store, and the history keeps the
+//! Versions count the steps that changed something. A boot is drawn at each opening of the store, and the history keeps the
 //! first version of each. A peer that has seen an unknown boot, or a version past a boot's end,
 //! proves that this node was restored from an old copy. It then lives on in a new incarnation.
 
