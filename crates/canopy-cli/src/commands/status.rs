@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use canopy_model::Path;
 use canopy_proto::admin::v1::{
-    Kind, ListOrphansRequest, Object, TreeRequest, VersionRequest, status::Detail,
+    Condition, Fleet, Kind, ListOrphansRequest, Object, TreeNode, TreeRequest, VersionRequest, status::Detail,
 };
 use clap::Args;
 
 use crate::error::Error;
 use crate::session::{Session, every, name_of};
-use crate::show::{ready, summary};
+use crate::show::{ready, summary, word};
 use crate::table::printable;
 use crate::{age, args};
 
 /// The most lines on what is not well: the rest is counted.
 const LINES_MAX: usize = 20;
+/// The hub that is asked; the root has no name.
+const THIS: &str = "this hub";
 
 /// Show the fleet on one page, and what is not well
 #[derive(Debug, Args)]
@@ -27,9 +29,16 @@ impl Status {
         let version = version.map_err(Error::refused("ask the hub"))?.into_inner();
         let request = TreeRequest { path: String::new(), depth: 1 };
         let tree = session.client.tree(request).await.map_err(Error::refused("read the tree"))?.into_inner();
-        let fleet = tree.nodes.first().and_then(|node| node.fleet).unwrap_or_default();
+        let asked = tree.nodes.into_iter().next().unwrap_or_default();
 
-        let mut problems = hubs(session).await?;
+        let mut hubs = Hubs::new(&asked);
+        let request = every(Kind::Hub);
+        let list = session.list(&request, |_, objects| {
+            objects.iter().for_each(|object| hubs.add(object));
+            Ok(())
+        });
+        list.await?;
+        let (dark, mut problems) = (hubs.dark(), hubs.problems());
         let mut counts = Vec::new();
         for kind in [Kind::Placement, Kind::Workload] {
             let mut count = 0_usize;
@@ -44,13 +53,14 @@ impl Status {
         }
         problems.extend(orphans(session).await?);
 
+        let fleet = asked.fleet.unwrap_or_default();
         let out = &mut *session.terminal;
         out.line(format_args!(
             "hub          {} of {}, version {}",
             version.path, version.trust_domain, version.version
         ))?;
         out.line(format_args!("hubs         {} below", fleet.hubs))?;
-        out.line(format_args!("clusters     {}, {} connected", fleet.clusters, fleet.connected))?;
+        out.line(format_args!("clusters     {}, {} connected{dark}", fleet.clusters, fleet.connected))?;
         for (kind, count) in counts {
             out.line(format_args!("{:<13}{count}", format!("{kind}s")))?;
         }
@@ -68,52 +78,112 @@ impl Status {
     }
 }
 
-/// Hubs out of reach, and hubs with clusters of their own out of reach.
-async fn hubs(session: &mut Session<'_, '_>) -> Result<Vec<String>, Error> {
-    let mut problems = Vec::new();
-    let mut missing: BTreeMap<Path, i64> = BTreeMap::new();
-    let request = every(Kind::Hub);
-    let list = session.list(&request, |_, objects| {
-        for object in objects {
-            let Some(Detail::Hub(hub)) = object.status.as_ref().and_then(|status| status.detail.as_ref())
-            else {
-                continue;
-            };
-            if !hub.connected {
-                problems.push(format!("{}: disconnected for {}", name_of(&object), age::text(hub.age_ms)));
-            }
-            let path = object.metadata.unwrap_or_default().name.parse().unwrap_or_default();
-            let fleet = hub.fleet.unwrap_or_default();
-            missing.insert(path, i64::from(fleet.clusters) - i64::from(fleet.connected));
-        }
-        Ok(())
-    });
-    list.await?;
-    for (path, own) in own_part(&missing) {
-        problems.push(format!(
-            "hub/{path}: {own} of its clusters disconnected; `canopy get clusters --under {path}`"
-        ));
+/// The hub that is asked, and those below it.
+#[derive(Default)]
+struct Hubs {
+    this: Path,
+    problems: Vec<String>,
+    below: BTreeMap<Path, Below>,
+}
+
+/// What a hub told last of the clusters below it.
+#[derive(Default)]
+struct Below {
+    clusters: i64,
+    missing: i64,
+    /// How old that is, in milliseconds; none while the hub is connected.
+    silent_ms: Option<u64>,
+}
+
+impl Below {
+    fn new(fleet: Option<Fleet>, silent_ms: Option<u64>) -> Self {
+        let fleet = fleet.unwrap_or_default();
+        let (clusters, connected) = (i64::from(fleet.clusters), i64::from(fleet.connected));
+        Self { clusters, missing: clusters - connected, silent_ms }
     }
-    Ok(problems)
+}
+
+impl Hubs {
+    /// The hub that is asked speaks for itself.
+    fn new(asked: &TreeNode) -> Self {
+        let mut hubs = Self::default();
+        hubs.problems.extend(trouble(THIS, asked.ready.as_ref()));
+        hubs.this = asked.path.parse().unwrap_or_default();
+        hubs.below.insert(hubs.this.clone(), Below::new(asked.fleet, None));
+        hubs
+    }
+
+    /// A hub below, of which the one above it tells.
+    fn add(&mut self, object: &Object) {
+        let status = object.status.as_ref();
+        let Some(Detail::Hub(hub)) = status.and_then(|status| status.detail.as_ref()) else { return };
+        let name = name_of(object);
+        let silent_ms = (!hub.connected).then_some(hub.age_ms);
+        match silent_ms {
+            Some(age) => self.problems.push(format!("{name}: disconnected for {}", age::text(age))),
+            None => self.problems.extend(trouble(&name, status.and_then(ready))),
+        }
+        let path = object.metadata.as_ref().and_then(|metadata| metadata.name.parse().ok());
+        self.below.insert(path.unwrap_or_default(), Below::new(hub.fleet, silent_ms));
+    }
+
+    /// How old the counts of clusters are below hubs that are out of reach; empty if none is.
+    fn dark(&self) -> String {
+        let mut tops: Vec<(&Path, i64, u64)> = Vec::new();
+        for (path, below) in &self.below {
+            let covered = tops.iter().any(|(top, ..)| top.contains(path));
+            if let (Some(age), false) = (below.silent_ms, covered) {
+                tops.push((path, below.clusters, age));
+            }
+        }
+        match tops.iter().map(|(.., age)| *age).max() {
+            None => String::new(),
+            Some(age) => {
+                let clusters: i64 = tops.iter().map(|(_, clusters, _)| clusters).sum();
+                format!("; {clusters} of them below disconnected hubs, as of {} ago", age::text(age))
+            }
+        }
+    }
+
+    /// What is not well with hubs, and how many clusters are out of reach at each.
+    fn problems(self) -> Vec<String> {
+        let mut problems = self.problems;
+        for (path, own) in own_part(&self.below) {
+            let (name, place) = match path == self.this {
+                true => (THIS.to_owned(), String::new()),
+                false => (format!("hub/{path}"), format!(" {path}")),
+            };
+            let rest = match self.below.get(&path).and_then(|below| below.silent_ms) {
+                Some(age) => format!(", as of {} ago", age::text(age)),
+                None => format!("; `canopy tree{place} --depth 1` names them"),
+            };
+            problems.push(format!("{name}: {own} of its clusters disconnected{rest}"));
+        }
+        problems
+    }
 }
 
 /// A hub counts all below it: what its child hubs count is told at them.
-fn own_part(missing: &BTreeMap<Path, i64>) -> Vec<(Path, i64)> {
-    let own = missing.iter().map(|(path, count)| {
-        let below = missing.iter().filter(|(child, _)| child.parent().as_ref() == Some(path));
-        (path.clone(), count - below.map(|(_, count)| count).sum::<i64>())
+fn own_part(below: &BTreeMap<Path, Below>) -> Vec<(Path, i64)> {
+    let own = below.iter().map(|(path, hub)| {
+        let children = below.iter().filter(|(child, _)| child.parent().as_ref() == Some(path));
+        (path.clone(), hub.missing - children.map(|(_, child)| child.missing).sum::<i64>())
     });
     own.filter(|(_, own)| *own > 0).collect()
 }
 
-fn unwell(object: &Object) -> Option<String> {
-    let word = summary(object);
-    if word == "Ready" {
-        return None;
-    }
-    let message = object.status.as_ref().and_then(ready).map_or("", |ready| ready.message.as_str());
+fn trouble(name: &str, ready: Option<&Condition>) -> Option<String> {
+    let word = word(ready);
+    let message = ready.map_or("", |ready| ready.message.as_str());
     let separator = if message.is_empty() { "" } else { ": " };
-    Some(format!("{}: {word}{separator}{message}", name_of(object)))
+    (word != "Ready").then(|| format!("{name}: {word}{separator}{message}"))
+}
+
+fn unwell(object: &Object) -> Option<String> {
+    if summary(object) == "Terminating" {
+        return Some(format!("{}: Terminating", name_of(object)));
+    }
+    trouble(&name_of(object), object.status.as_ref().and_then(ready))
 }
 
 async fn orphans(session: &mut Session<'_, '_>) -> Result<Option<String>, Error> {
@@ -125,12 +195,65 @@ async fn orphans(session: &mut Session<'_, '_>) -> Result<Option<String>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use canopy_proto::admin::v1::{HubStatus, Metadata, Status, object::Spec};
+
+    fn fleet(clusters: u32, connected: u32) -> Option<Fleet> {
+        Some(Fleet { hubs: 0, clusters, connected })
+    }
+
+    fn told(reason: &str) -> Condition {
+        let status = if reason.is_empty() { "True" } else { "False" }.to_owned();
+        Condition { r#type: "Ready".into(), status, reason: reason.into(), ..Condition::default() }
+    }
+
+    fn asked(ready: &str, clusters: u32, connected: u32) -> Hubs {
+        let node = TreeNode {
+            path: "/".into(),
+            fleet: fleet(clusters, connected),
+            ready: Some(told(ready)),
+            ..TreeNode::default()
+        };
+        Hubs::new(&node)
+    }
+
+    fn hub(path: &str, ready: &str, fleet: Option<Fleet>, silent_ms: Option<u64>) -> Object {
+        let age_ms = silent_ms.unwrap_or_default();
+        let detail = Detail::Hub(HubStatus { connected: silent_ms.is_none(), age_ms, fleet });
+        Object {
+            metadata: Some(Metadata { name: path.into(), ..Metadata::default() }),
+            spec: Some(Spec::Hub(Default::default())),
+            status: Some(Status { conditions: vec![told(ready)], detail: Some(detail), ..Status::default() }),
+        }
+    }
 
     #[test]
-    fn clusters_are_told_at_their_own_hub() {
-        let path = |text: &str| text.parse::<Path>().unwrap();
-        let missing =
-            BTreeMap::from([(path("eu"), 3), (path("eu/a"), 2), (path("eu/b"), 0), (path("us"), 0)]);
-        assert_eq!(own_part(&missing), [(path("eu"), 1), (path("eu/a"), 2)]);
+    fn a_dead_cluster_below_the_asked_hub_is_not_well() {
+        assert_eq!(asked("", 2, 2).problems(), [""; 0]);
+        let problems = asked("Recovering", 2, 1).problems();
+        assert_eq!(problems[0], "this hub: Recovering");
+        assert!(problems[1].starts_with("this hub: 1 of its clusters disconnected;"), "{problems:?}");
+    }
+
+    #[test]
+    fn clusters_are_told_at_their_own_hub_with_their_age() {
+        let mut hubs = asked("", 9, 5);
+        hubs.add(&hub("eu", "NotReported", fleet(5, 2), None));
+        hubs.add(&hub("eu/a", "", fleet(3, 1), None));
+        hubs.add(&hub("us", "", fleet(4, 3), Some(120_000)));
+        hubs.add(&hub("us/b", "", fleet(1, 1), Some(60_000)));
+        assert_eq!(hubs.dark(), "; 4 of them below disconnected hubs, as of 2m ago");
+        let problems = hubs.problems();
+        let heads: Vec<_> = problems.iter().map(|line| line.split("; `").next().unwrap()).collect();
+        assert_eq!(
+            heads,
+            [
+                "hub/eu: NotReported",
+                "hub/us: disconnected for 2m",
+                "hub/us/b: disconnected for 60s",
+                "hub/eu: 1 of its clusters disconnected",
+                "hub/eu/a: 2 of its clusters disconnected",
+                "hub/us: 1 of its clusters disconnected, as of 2m ago",
+            ]
+        );
     }
 }
