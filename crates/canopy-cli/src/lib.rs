@@ -40,7 +40,7 @@ use session::Session;
 pub async fn run(
     cli: Cli,
     mut terminal: Terminal<'_>,
-    dial: impl AsyncFnOnce(&Global) -> Result<Client, Error>,
+    dial: impl AsyncFnOnce(&Global, &mut Terminal<'_>) -> Result<Client, Error>,
 ) -> ExitCode {
     match dispatch(cli, &mut terminal, dial).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +56,7 @@ pub async fn run(
 async fn dispatch(
     cli: Cli,
     terminal: &mut Terminal<'_>,
-    dial: impl AsyncFnOnce(&Global) -> Result<Client, Error>,
+    dial: impl AsyncFnOnce(&Global, &mut Terminal<'_>) -> Result<Client, Error>,
 ) -> Result<(), Error> {
     let Cli { global, command } = cli;
     if let Command::Version(version) = &command
@@ -69,7 +69,7 @@ async fn dispatch(
         Command::DemoNode(node) => return node.run(),
         other => other,
     };
-    let client = dial(&global).await?;
+    let client = dial(&global, terminal).await?;
     let mut session = Session { client, project: global.project, terminal };
     let session = &mut session;
     match command {
@@ -89,12 +89,15 @@ async fn dispatch(
 }
 
 /// Connects as the context file and the flags say.
-pub async fn dial(global: &Global) -> Result<Client, Error> {
+pub async fn dial(global: &Global, terminal: &mut Terminal<'_>) -> Result<Client, Error> {
     let file = match &global.config {
         Some(file) => file.clone(),
         None => context::default_file()?,
     };
     let contexts = Contexts::load(&file)?;
     let context = contexts.pick(global.context.as_deref())?;
+    if let Some(warning) = connect::check_life(context, terminal.now_ms / 1000)? {
+        terminal.beside("warning", &warning);
+    }
     Ok(connect::connect(context, global.server.as_deref()).await?)
 }

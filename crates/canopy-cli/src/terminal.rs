@@ -17,7 +17,7 @@ pub struct Terminal<'a> {
     pub(crate) input: &'a mut dyn Read,
     pub(crate) out: &'a mut dyn Write,
     err: &'a mut dyn Write,
-    now_ms: u64,
+    pub(crate) now_ms: u64,
 }
 
 impl<'a> Terminal<'a> {

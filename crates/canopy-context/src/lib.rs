@@ -9,10 +9,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path as FilePath, PathBuf};
 
-use canopy_identity::Identity;
+use canopy_identity::certificate::Certified;
+use canopy_identity::{Identity, Peer};
 use canopy_model::Path;
 use pem::Pem;
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -57,7 +59,7 @@ pub enum Error {
     NoPlace,
     /// The file is absent or cannot be read.
     #[error(
-        "cannot read context file {}; on a hub's machine `canopy-hub init` writes it, elsewhere copy it from there",
+        "cannot read context file {}; at a hub's machine `canopy-hub admin` writes it, elsewhere copy it from there",
         file.display()
     )]
     Read {
@@ -74,7 +76,10 @@ pub enum Error {
         file: PathBuf,
     },
     /// It is no context file.
-    #[error("context file {} is not valid", file.display())]
+    #[error(
+        "context file {0} is not valid: mend it, or move it away and run `canopy-hub admin` at each hub's machine",
+        file.display()
+    )]
     Form {
         /// The file.
         file: PathBuf,
@@ -83,13 +88,27 @@ pub enum Error {
         source: Box<serde_saphyr::Error>,
     },
     /// It cannot be written.
-    #[error("cannot write context file {}", file.display())]
+    #[error(
+        "cannot write context file {}: choose another with --context-file or CANOPY_CONFIG",
+        file.display()
+    )]
     Write {
         /// The file.
         file: PathBuf,
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// The name is another context's, whose key must not be lost.
+    #[error(
+        "context {name:?} is there already, of {} and perhaps of another fleet: choose another name with \
+         --context-name", of.as_deref().unwrap_or("somebody else")
+    )]
+    Taken {
+        /// The name.
+        name: String,
+        /// Who has it, such as `anna at hub eu`.
+        of: Option<String>,
     },
     /// No context of that name.
     #[error("no context {name:?}; there are: {known}")]
@@ -131,13 +150,18 @@ impl Contexts {
             .map_err(|source| Error::Form { file: file.to_owned(), source: Box::new(source) })
     }
 
+    /// Reads a file that need not exist, and sees that it can be written.
+    pub fn open(file: &FilePath) -> Result<Self, Error> {
+        let contexts = if file.exists() { Self::load(file)? } else { Self::default() };
+        draft(file).map_err(|source| Error::Write { file: file.to_owned(), source })?;
+        Ok(contexts)
+    }
+
     /// Replaces the file in one step, readable by its owner only; makes its folder if need be.
     pub fn save(&self, file: &FilePath) -> Result<(), Error> {
         let text = serde_saphyr::to_string(self).expect("texts can be written as YAML");
         let write = || {
-            let folder = file.parent().unwrap_or(FilePath::new("."));
-            fs::create_dir_all(folder)?;
-            let mut draft = NamedTempFile::new_in(folder)?; // made with mode 0600
+            let mut draft = draft(file)?;
             draft.write_all(text.as_bytes())?;
             draft.as_file().sync_all()?;
             draft.persist(file).map_err(|error| error.error)?;
@@ -146,13 +170,24 @@ impl Contexts {
         write().map_err(|source| Error::Write { file: file.to_owned(), source })
     }
 
-    /// Adds a context, or replaces the one of its name, and makes it the current one.
-    pub fn set(&mut self, context: Context) {
-        self.current = Some(context.name.clone());
+    /// Adds a context. One of its name is replaced if it is of the same administrator at the same hub
+    /// of the same fleet, and is an error otherwise. The first becomes the current one.
+    pub fn add(&mut self, context: Context) -> Result<(), Error> {
+        if self.contexts.is_empty() {
+            self.current = Some(context.name.clone());
+        }
         match self.contexts.iter_mut().find(|known| known.name == context.name) {
-            Some(known) => *known = context,
+            Some(known) if known.speaks_as(&context) => *known = context,
+            Some(known) => return Err(known.taken()),
             None => self.contexts.push(context),
         }
+        Ok(())
+    }
+
+    /// Refuses a name that a context has.
+    pub fn check_free(&self, name: &str) -> Result<(), Error> {
+        let known = self.contexts.iter().find(|known| known.name == name);
+        known.map_or(Ok(()), |known| Err(known.taken()))
     }
 
     /// The context of this name; without a name the current one, or the only one.
@@ -183,12 +218,41 @@ impl Context {
         }
     }
 
-    /// Adds this context to the file and makes it the current one; the file need not exist.
-    pub fn save(self, file: &FilePath) -> Result<(), Error> {
-        let mut contexts = if file.exists() { Contexts::load(file)? } else { Contexts::default() };
-        contexts.set(self);
-        contexts.save(file)
+    /// How a context of this hub is called if nobody says otherwise: as its path.
+    pub fn name_of(hub: &Path) -> String {
+        if hub.is_root() { "root".to_owned() } else { hub.to_string() }
     }
+
+    /// What the caller's certificate says; none if it cannot be read.
+    pub fn certified(&self) -> Option<Certified> {
+        let leaf = CertificateDer::from_pem_slice(self.certificate.as_bytes()).ok()?;
+        Certified::read(&leaf).ok()
+    }
+
+    fn admin(&self) -> Option<Peer> {
+        self.certified().map(|certified| certified.peer)
+    }
+
+    /// Whether both are of one administrator at one hub of one fleet.
+    fn speaks_as(&self, other: &Self) -> bool {
+        let of = |context: &Self| {
+            (context.ca.clone(), context.hub.clone(), context.admin().map(|admin| admin.path))
+        };
+        of(self) == of(other)
+    }
+
+    fn taken(&self) -> Error {
+        let of = self.admin().and_then(|admin| Some(format!("{} at hub {}", admin.path.name()?, self.hub)));
+        Error::Taken { name: self.name.clone(), of }
+    }
+}
+
+/// A file beside this one that may take its place, made with mode 0600.
+fn draft(file: &FilePath) -> io::Result<NamedTempFile> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(FilePath::new("."));
+    fs::create_dir_all(folder)?;
+    NamedTempFile::new_in(folder)
 }
 
 fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
@@ -197,6 +261,9 @@ fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use canopy_identity::key::random_uid;
+    use canopy_identity::{Key, ProvenKey, Role};
+
     use super::*;
 
     fn context(name: &str, server: &str) -> Context {
@@ -211,16 +278,30 @@ mod tests {
         }
     }
 
+    fn root() -> Identity {
+        Identity::root(&"fleet.test".parse().unwrap(), random_uid(), 1_000).unwrap()
+    }
+
+    fn admin(root: &Identity, name: &str) -> Identity {
+        let key = Key::generate().unwrap();
+        let proven = ProvenKey::from_request(&key.request().unwrap()).unwrap();
+        let authority = root.authority().unwrap();
+        let chain = authority.issue(Role::Admin, &name.parse().unwrap(), random_uid(), &proven, 1_000);
+        Identity::joined(chain.unwrap(), key, Vec::new(), 1_000).unwrap()
+    }
+
     #[test]
-    fn a_saved_context_is_the_current_one_and_only_its_owner_reads_it() {
+    fn only_the_first_context_becomes_the_current_one_and_only_its_owner_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("new/config.yaml");
-        context("root", "a:1").save(&file).unwrap();
-        context("plant", "b:1").save(&file).unwrap();
-        context("root", "c:1").save(&file).unwrap();
+        let mut contexts = Contexts::open(&file).unwrap();
+        contexts.add(context("root", "a:1")).unwrap();
+        contexts.add(context("plant", "b:1")).unwrap();
+        contexts.add(context("root", "c:1")).unwrap();
+        contexts.save(&file).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
-        let contexts = Contexts::load(&file).unwrap();
+        let contexts = Contexts::open(&file).unwrap();
         assert_eq!(contexts.pick(None).unwrap(), &context("root", "c:1"));
         assert_eq!(contexts.pick(Some("plant")).unwrap(), &context("plant", "b:1"));
         assert!(matches!(contexts.pick(Some("moon")), Err(Error::Unknown { .. })));
@@ -228,12 +309,47 @@ mod tests {
     }
 
     #[test]
+    fn nobody_else_takes_the_name_of_a_context() {
+        let (fleet, other_fleet) = (root(), root());
+        let anna = admin(&fleet, "anna");
+        let mut contexts = Contexts::default();
+        let root = Path::root();
+        contexts.add(Context::of("root", "a:1", &root, &anna)).unwrap();
+        contexts.add(Context::of("root", "b:1", &root, &admin(&fleet, "anna"))).unwrap();
+        let before = contexts.clone();
+        for other in [
+            Context::of("root", "c:1", &root, &admin(&fleet, "ben")),
+            Context::of("root", "c:1", &root, &admin(&other_fleet, "anna")),
+            Context::of("root", "c:1", &"eu".parse().unwrap(), &anna),
+        ] {
+            let refused = contexts.add(other).unwrap_err().to_string();
+            assert!(refused.contains("anna at hub /") && refused.contains("--context-name"), "{refused}");
+        }
+        assert!(contexts.check_free("root").is_err());
+        assert_eq!(contexts, before);
+    }
+
+    #[test]
+    fn contexts_of_two_plants_of_one_name_have_two_names() {
+        let name = |path: &str| Context::name_of(&path.parse().unwrap());
+        assert_eq!([name("/"), name("eu/plant-7"), name("us/plant-7")], ["root", "eu/plant-7", "us/plant-7"]);
+    }
+
+    #[test]
     fn a_file_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
-        context("root", "a:1").save(&file).unwrap();
+        Contexts::default().save(&file).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(Contexts::load(&file), Err(Error::Open { .. })));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_refused_before_there_is_something_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let refused = Contexts::open(&folder.path().join("file/config.yaml")).unwrap_err();
+        assert!(matches!(refused, Error::Write { .. }), "{refused}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use canopy_identity::{JoinToken, TrustDomain};
+use canopy_identity::TrustDomain;
 use canopy_model::Name;
 use canopy_node::telemetry::Telemetry;
 use clap::{Args, Parser, Subcommand};
@@ -67,6 +67,12 @@ pub struct ContextArgs {
     /// The context file to add to; the one that `canopy` reads when left out.
     #[arg(long = "context-file", env = "CANOPY_CONFIG", value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// The context's name; the hub's path when left out, of the root `root`.
+    #[arg(long = "context-name", env = "CANOPY_CONTEXT_NAME", value_name = "NAME")]
+    pub context_name: Option<String>,
+    /// Make it the current context, which the first one is anyway.
+    #[arg(long = "use", env = "CANOPY_CONTEXT_USE")]
+    pub use_it: bool,
 }
 
 /// Flags of `init`.
@@ -95,9 +101,9 @@ pub struct JoinArgs {
     /// Where to keep what is joined.
     #[command(flatten)]
     pub data: Data,
-    /// The token that `canopy token create` printed.
+    /// The token that `canopy token create` printed. Read later: clap would repeat a mistyped one.
     #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: JoinToken,
+    pub token: String,
     /// The name below the parent, if the token leaves it open.
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,

@@ -27,7 +27,7 @@ async fn one(command: &str, input: &str) -> String {
     let code = match Cli::try_parse_from(arguments(command)) {
         Ok(cli) => {
             let terminal = Terminal::at(&mut input, &mut out, &mut err, fake::NOW_MS);
-            run(cli, terminal, async |_| Ok(fake::client().await)).await
+            run(cli, terminal, async |_, _| Ok(fake::client().await)).await
         }
         Err(error) => {
             err.extend(error.to_string().bytes());

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use canopy_cli::context::Context;
+use canopy_cli::context::{Context, Contexts};
 use canopy_cli::{Cli, Terminal, dial, run};
 use canopy_identity::key::random_uid;
 use canopy_identity::tls::server_config;
@@ -45,15 +45,23 @@ async fn serve(root: &Identity) -> String {
     address
 }
 
-/// What `canopy version` prints with this context as the only one, and on the standard error.
-async fn version(context: Context) -> (String, String) {
+/// What `canopy version` prints with this context as the only one, and on the standard error, so
+/// many days from now.
+async fn version_in(days: u64, context: Context) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
-    context.save(&file).unwrap();
+    let mut contexts = Contexts::open(&file).unwrap();
+    contexts.add(context).unwrap();
+    contexts.save(&file).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let cli = Cli::parse_from(["canopy", "--config", file.to_str().unwrap(), "version"]);
-    run(cli, Terminal::new(&mut std::io::empty(), &mut out, &mut err), dial).await;
+    let (mut input, now_ms) = (std::io::empty(), (now() + days * 24 * 3600) * 1000);
+    run(cli, Terminal::at(&mut input, &mut out, &mut err, now_ms), dial).await;
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+async fn version(context: Context) -> (String, String) {
+    version_in(0, context).await
 }
 
 #[tokio::test]
@@ -63,6 +71,38 @@ async fn an_admin_reaches_the_hub_of_the_context() {
     let anna = child(&root, Role::Admin, "anna");
     let (out, err) = version(Context::of("root", &address, &Path::root(), &anna)).await;
     assert!(out.contains("hub     0.1.0 (/ of canopy.example)"), "{out}{err}");
+}
+
+#[tokio::test]
+async fn an_old_certificate_is_told_before_and_after_its_end() {
+    let root = fleet();
+    let context = Context::of("root", &serve(&root).await, &Path::root(), &child(&root, Role::Admin, "anna"));
+    let (out, err) = version_in(19, context.clone()).await;
+    assert!(out.contains("hub  ") && err.is_empty(), "{out}{err}");
+    let (out, err) = version_in(21, context.clone()).await;
+    assert!(out.contains("hub  ") && err.contains("expires on") && err.contains("canopy-hub admin"), "{err}");
+    let (out, err) = version_in(31, context).await;
+    assert!(!out.contains("hub  ") && err.contains("certificate of context root expired on"), "{out}{err}");
+}
+
+#[tokio::test]
+async fn a_damaged_context_says_how_to_write_it_again() {
+    let root = fleet();
+    let good = Context::of("root", "localhost:1", &Path::root(), &child(&root, Role::Admin, "anna"));
+    let part = |change: fn(&mut Context)| {
+        let mut context = good.clone();
+        change(&mut context);
+        context
+    };
+    for (named, context) in [
+        ("ca of", part(|context| context.ca = "none".into())),
+        ("certificate of", part(|context| context.certificate = "none".into())),
+        ("key of", part(|context| context.key = "none".into())),
+        ("hub of", part(|context| context.hub = "Eu//".into())),
+    ] {
+        let (_, err) = version(context).await;
+        assert!(err.contains(named) && err.contains("`canopy-hub admin`"), "{err}");
+    }
 }
 
 #[tokio::test]
@@ -82,7 +122,7 @@ async fn no_other_hub_and_nobody_else() {
         (
             "an agent",
             Context::of("a", &address, &Path::root(), &child(&root, Role::Agent, "press")),
-            "does not accept this certificate (--context)",
+            "does not accept the certificate of this context",
         ),
         ("nobody there", Context::of("a", &free, &Path::root(), &anna), "cannot be connected to"),
     ] {
