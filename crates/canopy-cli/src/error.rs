@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use canopy_proto::admin::v1::Kind;
 use canopy_proto::convert::one_line;
 use canopy_proto::selector;
 use tonic::{Code, Status};
@@ -34,17 +35,11 @@ pub enum Error {
     #[error("cannot write the answer")]
     Write(#[source] io::Error),
     /// The hub refuses, or cannot be asked.
-    #[error("{doing}: {}{}", status.message(), advice(status))]
-    Refused {
-        /// What was tried, such as `get workload/line`.
-        doing: String,
-        status: Box<Status>,
-    },
-    /// The connection ended. With TLS 1.3 a hub can refuse a certificate only after the handshake.
-    #[error(
-        "{doing}: the connection broke off: {why}; at once, it means that the hub does not accept this certificate (--context)"
-    )]
-    Broken { doing: String, why: String },
+    #[error("{}: {}{}", asked.what, message(asked, status), advice(asked, status))]
+    Refused { asked: Asked, status: Box<Status> },
+    /// The connection ended before the answer.
+    #[error("{}: the hub hung up before it answered: {why}; see that it runs{}", asked.what, again(asked))]
+    Broken { asked: Asked, why: String },
     #[error("the demonstration could not {doing}")]
     Demo {
         /// What it was about to do.
@@ -57,27 +52,68 @@ pub enum Error {
     Some(usize, usize),
 }
 
+/// What was asked of a hub.
+#[derive(Debug)]
+pub struct Asked {
+    /// Such as `get workload/line`.
+    what: String,
+    /// What it is about; unspecified if about nothing that has a kind.
+    kind: Kind,
+    /// Whether it may have happened although no answer came.
+    changes: bool,
+}
+
+impl Asked {
+    /// A question, which can be asked again.
+    pub(crate) fn read(what: impl Into<String>, kind: Kind) -> Self {
+        Self { what: what.into(), kind, changes: false }
+    }
+
+    /// A change.
+    pub(crate) fn change(what: impl Into<String>, kind: Kind) -> Self {
+        Self { what: what.into(), kind, changes: true }
+    }
+}
+
 impl Error {
-    /// The hub's answer to what was tried.
-    pub(crate) fn refused(doing: impl Into<String>) -> impl FnOnce(Status) -> Self {
-        let doing = doing.into();
+    /// The hub's answer to what was asked.
+    pub(crate) fn refused(asked: Asked) -> impl FnOnce(Status) -> Self {
         move |status| match status.source() {
-            Some(why) if why.is::<tonic::transport::Error>() => Self::Broken { doing, why: one_line(why) },
-            _ => Self::Refused { doing, status: Box::new(status) },
+            Some(why) if why.is::<tonic::transport::Error>() => Self::Broken { asked, why: one_line(why) },
+            _ => Self::Refused { asked, status: Box::new(status) },
         }
     }
 }
 
-/// What to do next.
-fn advice(status: &Status) -> &'static str {
+/// The hub's own words, but for what its library says of a message that it did not take.
+fn message<'a>(asked: &Asked, status: &'a Status) -> &'a str {
     match status.code() {
-        Code::NotFound => "; `canopy get KIND` lists what there is, `-p` and `--home` say where to look",
-        Code::Aborted => "; somebody else changed it: get it again, then repeat your change",
-        Code::AlreadyExists => "; --overwrite replaces it",
-        Code::PermissionDenied | Code::Unauthenticated => "; use a context whose certificate may do this",
-        Code::Unavailable => "; try again when it is connected",
-        Code::DeadlineExceeded => "; a change may still happen: look with `canopy get`, then try again",
-        Code::Unimplemented => "; this hub is of another version: see `canopy version`",
+        Code::OutOfRange if asked.changes => "it is larger than a hub takes in one message (4 MiB): split it",
+        _ => status.message(),
+    }
+}
+
+/// What to do next.
+fn advice(asked: &Asked, status: &Status) -> &'static str {
+    match (status.code(), asked.kind) {
+        (Code::NotFound, Kind::Placement | Kind::Workload) => {
+            "; `canopy get KIND -A` lists what there is, `-p` and `--home` say where to look"
+        }
+        (Code::NotFound, Kind::Cluster | Kind::Hub) => "; `canopy tree` shows what there is",
+        (Code::AlreadyExists, _) => "; --overwrite replaces it",
+        (Code::PermissionDenied | Code::Unauthenticated, _) => {
+            "; use a context whose certificate may do this"
+        }
+        (Code::Unavailable, _) => "; try again when it is connected",
+        (Code::DeadlineExceeded, _) => again(asked),
+        (Code::Unimplemented, _) => "; this hub is of another version: see `canopy version`",
         _ => "",
+    }
+}
+
+fn again(asked: &Asked) -> &'static str {
+    match asked.changes {
+        true => "; the change may still happen: look with `canopy get`, then try again",
+        false => "; try again",
     }
 }

@@ -4,7 +4,7 @@ use canopy_proto::admin::v1::{GetRequest, Kind, ListRequest, ListResponse, Objec
 
 use crate::args::word;
 use crate::connect::Client;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::terminal::Terminal;
 
 /// Items of one page: a table begins to appear at once, and a page of whole workloads stays far
@@ -21,9 +21,9 @@ pub struct Session<'a, 'b> {
 impl Session<'_, '_> {
     /// Reads one object.
     pub(crate) async fn get(&mut self, object: ObjectRef) -> Result<Object, Error> {
-        let doing = format!("get {}", named(&object));
+        let asked = Asked::read(format!("get {}", named(&object)), object.kind());
         let answer = self.client.get(GetRequest { object: Some(object) }).await;
-        Ok(answer.map_err(Error::refused(doing))?.into_inner())
+        Ok(answer.map_err(Error::refused(asked))?.into_inner())
     }
 
     /// Reads the page after `page_token`; regions that did not answer are told as a warning.
@@ -32,9 +32,9 @@ impl Session<'_, '_> {
         request: &ListRequest,
         page_token: String,
     ) -> Result<ListResponse, Error> {
-        let doing = format!("list {}s", word(request.kind()));
+        let asked = Asked::read(format!("list {}s", word(request.kind())), Kind::Hub);
         let request = ListRequest { page_size: PAGE_ITEMS, page_token, ..request.clone() };
-        let page = self.client.list(request).await.map_err(Error::refused(doing))?.into_inner();
+        let page = self.client.list(request).await.map_err(Error::refused(asked))?.into_inner();
         self.terminal.warn(&page.unanswered);
         Ok(page)
     }

@@ -6,7 +6,7 @@ use canopy_proto::admin::v1::{ApplyRequest, Object, apply_response::Outcome, obj
 use clap::Args;
 
 use super::files;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::redact;
 use crate::session::{Session, name_of};
 
@@ -25,9 +25,6 @@ impl Apply {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let read = files::read(&self.files, self.recursive, session.terminal)?;
         let all = read.objects.len() + read.refused;
-        if all == 0 {
-            return Err(Error::Usage("no documents in the given files".to_owned()));
-        }
         let mut failed = read.refused;
         for object in read.objects {
             let applied = apply(session, object).await;
@@ -50,6 +47,7 @@ async fn apply(session: &mut Session<'_, '_>, mut object: Object) -> Result<(), 
         let problem = format!("{name}: secret {secret} holds hidden values (***): put the real ones back");
         return Err(Error::Usage(problem));
     }
+    let asked = Asked::change(format!("apply {name}"), object.kind());
     let mut if_resource_version = String::new();
     let named = matches!(object.spec, Some(Spec::Placement(_) | Spec::Workload(_)));
     if let Some(metadata) = &mut object.metadata {
@@ -59,7 +57,7 @@ async fn apply(session: &mut Session<'_, '_>, mut object: Object) -> Result<(), 
         }
     }
     let request = ApplyRequest { object: Some(object), if_resource_version };
-    let answer = session.client.apply(request).await.map_err(Error::refused(format!("apply {name}")))?;
+    let answer = session.client.apply(request).await.map_err(Error::refused(asked))?;
     let outcome = match answer.into_inner().outcome() {
         Outcome::Created => "created",
         Outcome::Configured => "configured",

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use canopy_proto::admin::v1::{DeleteRequest, Object, ObjectRef};
+use canopy_proto::admin::v1::{DeleteRequest, Kind, Object, ObjectRef};
 use clap::Args;
 
 use super::files;
 use crate::args::{self, target};
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::{Session, named};
 
 /// Delete objects; what runs for them is removed
@@ -16,8 +16,9 @@ pub struct Delete {
     /// placement, workload, cluster or hub; or KIND/NAME
     #[arg(value_name = "KIND", required_unless_present = "files", conflicts_with = "files")]
     kind: Option<String>,
-    /// Its name; of a cluster or hub its path
-    name: Option<String>,
+    /// Their names, of clusters and hubs their paths; after KIND/NAME further ones of that form
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
     /// The objects of a file, a folder, or - for the standard input
     #[arg(short, long = "filename", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -34,33 +35,59 @@ pub struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
-        let Some(kind) = &self.kind else { return self.files(session).await };
-        let (kind, name) = target(kind, self.name.as_deref())?;
-        let name = name.ok_or(args::Error::NoName(kind))?;
-        let home = self.home.clone().unwrap_or_default();
-        let project = session.project.clone();
-        self.delete(session, ObjectRef { kind: kind.into(), project, name, home }).await
-    }
-
-    async fn files(&self, session: &mut Session<'_, '_>) -> Result<(), Error> {
-        let read = files::read(&self.files, self.recursive, session.terminal)?;
-        let all = read.objects.len() + read.refused;
-        let mut failed = read.refused;
-        for object in read.objects {
-            let object = reference(object, &session.project);
-            if let Err(error) = self.delete(session, object).await {
-                session.terminal.error(&error);
-                failed += 1;
+        let (objects, refused) = match &self.kind {
+            Some(kind) => (self.named(kind, &session.project)?, 0),
+            None => {
+                let read = files::read(&self.files, self.recursive, session.terminal)?;
+                let objects = read.objects.into_iter().map(|object| reference(object, &session.project));
+                (objects.collect(), read.refused)
+            }
+        };
+        // As kubectl: the only object that was asked for needs no count.
+        let all = objects.len() + refused;
+        if let (None, [only]) = (self.files.first(), objects.as_slice()) {
+            return self.delete(session, only.clone()).await;
+        }
+        let mut failed = refused;
+        for object in objects {
+            match self.delete(session, object).await {
+                Err(error @ Error::Write(_)) => return Err(error),
+                Err(error) => {
+                    session.terminal.error(&error);
+                    failed += 1;
+                }
+                Ok(()) => (),
             }
         }
         if failed > 0 { Err(Error::Some(failed, all)) } else { Ok(()) }
     }
 
+    /// The objects that the command line names.
+    fn named(&self, first: &str, project: &str) -> Result<Vec<ObjectRef>, Error> {
+        let targets = if first.contains('/') {
+            let words = std::iter::once(first).chain(self.names.iter().map(String::as_str));
+            words.map(|word| target(word, None)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            let kind = args::kind(first)?;
+            self.names.iter().map(|name| (kind, Some(name.clone()))).collect()
+        };
+        if targets.is_empty() {
+            return Err(args::Error::NoName(args::kind(first)?).into());
+        }
+        let home = self.home.clone().unwrap_or_default();
+        let object = |(kind, name): (Kind, Option<String>)| {
+            let (name, home) = (name.ok_or(args::Error::NoName(kind))?, home.clone());
+            Ok(ObjectRef { kind: kind.into(), project: project.to_owned(), name, home })
+        };
+        targets.into_iter().map(object).collect()
+    }
+
     async fn delete(&self, session: &mut Session<'_, '_>, object: ObjectRef) -> Result<(), Error> {
         let name = named(&object);
+        let asked = Asked::change(format!("delete {name}"), object.kind());
         let request = DeleteRequest { object: Some(object), forget: self.forget };
         let answer = session.client.delete(request).await;
-        let answer = answer.map_err(Error::refused(format!("delete {name}")))?.into_inner();
+        let answer = answer.map_err(Error::refused(asked))?.into_inner();
         match answer.object {
             None => session.terminal.line(format_args!("{name} deleted")),
             Some(_) => session.terminal.line(format_args!("{name} terminating")),

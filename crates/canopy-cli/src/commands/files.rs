@@ -14,13 +14,15 @@ use crate::terminal::Terminal;
 /// The files of a folder that are read.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// What was read: objects in the order of files and documents, and how many documents were not.
+/// What was read: objects in the order of files and documents, and how many documents and files were
+/// not.
 pub(super) struct Documents {
     pub(super) objects: Vec<Object>,
     pub(super) refused: usize,
 }
 
-/// Reads all documents. A mistake in one is told, and the others are read.
+/// Reads all documents. A mistake in one is told, and so is a file that cannot be read, and the others
+/// are read. No document at all is an error.
 pub(super) fn read(
     names: &[PathBuf],
     recursive: bool,
@@ -28,7 +30,15 @@ pub(super) fn read(
 ) -> Result<Documents, Error> {
     let mut read = Documents { objects: Vec::new(), refused: 0 };
     for name in names {
-        for (file, text) in texts(name, recursive, terminal.input)? {
+        for text in texts(name, recursive, terminal.input) {
+            let (file, text) = match text {
+                Ok(text) => text,
+                Err(error) => {
+                    terminal.error(&error);
+                    read.refused += 1;
+                    continue;
+                }
+            };
             for document in document::read(&text) {
                 match document {
                     Ok(object) => read.objects.push(object),
@@ -40,27 +50,32 @@ pub(super) fn read(
             }
         }
     }
+    if read.objects.is_empty() && read.refused == 0 {
+        return Err(Error::Usage("no documents in the given files".to_owned()));
+    }
     Ok(read)
 }
 
 /// The names and texts of what one name on the command line stands for.
-fn texts(name: &Path, recursive: bool, input: &mut dyn Read) -> Result<Vec<(String, String)>, Error> {
+fn texts(name: &Path, recursive: bool, input: &mut dyn Read) -> Vec<Result<(String, String), Error>> {
     let refuse = |file: &Path| {
         let file = file.to_owned();
         |source: io::Error| Error::Read { file, source }
     };
     if name == Path::new("-") {
         let mut text = String::new();
-        input.read_to_string(&mut text).map_err(refuse(name))?;
-        return Ok(vec![("standard input".to_owned(), text)]);
+        let read = input.read_to_string(&mut text).map_err(refuse(name));
+        return vec![read.map(|_| ("standard input".to_owned(), text))];
     }
-    let files =
-        if name.is_dir() { folder(name, recursive).map_err(refuse(name))? } else { vec![name.to_owned()] };
+    let files = if name.is_dir() { folder(name, recursive) } else { Ok(vec![name.to_owned()]) };
     let text = |file: PathBuf| {
         let text = fs::read_to_string(&file).map_err(refuse(&file))?;
         Ok((file.display().to_string(), text))
     };
-    files.into_iter().map(text).collect()
+    match files {
+        Ok(files) => files.into_iter().map(text).collect(),
+        Err(error) => vec![Err(refuse(name)(error))],
+    }
 }
 
 fn folder(name: &Path, recursive: bool) -> io::Result<Vec<PathBuf>> {

@@ -18,7 +18,6 @@ pub struct Get {
     #[arg(value_name = "KIND")]
     kind: String,
     /// Only this one; of a cluster or hub its path
-    #[arg(conflicts_with_all = ["selector", "all_projects", "under"])]
     name: Option<String>,
     /// Only with these labels: line=cnc,site!=graz,tier in (a,b),!spare
     #[arg(short = 'l', long, value_name = "SELECTOR")]
@@ -49,8 +48,19 @@ impl Get {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let (kind, name) = target(&self.kind, self.name.as_deref())?;
         match name {
-            Some(name) => self.one(session, kind, name).await,
-            None => self.all(session, kind).await,
+            Some(name) => {
+                let lists = [
+                    ("--selector", self.selector.is_some()),
+                    ("--all-projects", self.all_projects),
+                    ("--under", self.under.is_some()),
+                ];
+                refuse(&lists, "chooses among several objects: leave it or the name out")?;
+                self.one(session, kind, name).await
+            }
+            None => {
+                refuse(&[("--home", self.home.is_some())], "belongs to a name: --under says where to list")?;
+                self.all(session, kind).await
+            }
         }
     }
 
@@ -83,6 +93,14 @@ impl Get {
             session.terminal.beside("note", &format!("no {}s found", args::word(kind)));
         }
         Ok(())
+    }
+}
+
+/// Refuses a flag that would say nothing.
+fn refuse(flags: &[(&str, bool)], why: &str) -> Result<(), Error> {
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Error::Usage(format!("{flag} {why}"))),
+        None => Ok(()),
     }
 }
 

@@ -1,9 +1,9 @@
 //! `canopy hub`: what only an administrator may decide about a hub.
 
-use canopy_proto::admin::v1::ForgetMissingRequest;
+use canopy_proto::admin::v1::{ForgetMissingRequest, Kind};
 use clap::{Args, Subcommand};
 
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::Session;
 use crate::table::printable;
 
@@ -27,9 +27,9 @@ enum Command {
 impl Hub {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let Command::ForgetMissing { path } = self.command;
-        let doing = format!("forget what hub/{path} misses");
+        let asked = Asked::change(format!("forget what hub/{path} misses"), Kind::Hub);
         let answer = session.client.forget_missing(ForgetMissingRequest { path: path.clone() }).await;
-        let answer = answer.map_err(Error::refused(doing))?.into_inner();
+        let answer = answer.map_err(Error::refused(asked))?.into_inner();
         if answer.forgotten.is_empty() {
             return session.terminal.line(format_args!("hub/{path} misses no child"));
         }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use canopy_model::labels;
-use canopy_proto::admin::v1::{LabelRequest, ObjectRef};
+use canopy_proto::admin::v1::{LabelRequest, Object, ObjectRef};
 use canopy_proto::convert::one_line;
 use clap::Args;
 
 use crate::args::{self, target};
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::{Session, named};
 
 /// Set and remove labels: KEY=VALUE sets, KEY- removes
@@ -39,9 +39,13 @@ impl Label {
         let home = self.home.unwrap_or_default();
         let object = ObjectRef { kind: kind.into(), project: session.project.clone(), name, home };
         let name = named(&object);
+        let asked = Asked::change(format!("label {name}"), kind);
+        let before = session.get(object.clone()).await?;
         let request = LabelRequest { object: Some(object), set, remove, overwrite: self.overwrite };
-        session.client.label(request).await.map_err(Error::refused(format!("label {name}")))?;
-        session.terminal.line(format_args!("{name} labeled"))
+        let answer = session.client.label(request).await.map_err(Error::refused(asked))?;
+        let labels = |object: Object| object.metadata.unwrap_or_default().labels;
+        let same = labels(before) == labels(answer.into_inner());
+        session.terminal.line(format_args!("{name} {}", if same { "not labeled" } else { "labeled" }))
     }
 }
 

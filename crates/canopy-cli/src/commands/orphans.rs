@@ -1,10 +1,10 @@
 //! `canopy orphans`: what is kept although its home no longer knows it.
 
-use canopy_proto::admin::v1::{DropOrphanRequest, ListOrphansRequest};
+use canopy_proto::admin::v1::{DropOrphanRequest, Kind, ListOrphansRequest};
 use clap::{Args, Subcommand};
 
 use crate::args::word;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::Session;
 use crate::table::Table;
 
@@ -37,11 +37,12 @@ impl Orphans {
                 .client
                 .drop_orphan(request)
                 .await
-                .map_err(Error::refused(format!("drop orphan {uid}")))?;
+                .map_err(Error::refused(Asked::change(format!("drop orphan {uid}"), Kind::Unspecified)))?;
             return session.terminal.line(format_args!("orphan {uid} dropped"));
         }
         let answer = session.client.list_orphans(ListOrphansRequest { path }).await;
-        let orphans = answer.map_err(Error::refused("list orphans"))?.into_inner().orphans;
+        let orphans =
+            answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner().orphans;
         let rows = orphans.into_iter().map(|orphan| {
             let object = format!("{}/{}", word(orphan.kind()), orphan.name);
             vec![orphan.uid, object, orphan.project, orphan.home, orphan.clusters.to_string(), orphan.reason]

@@ -8,7 +8,7 @@ use canopy_proto::admin::v1::{
 };
 use clap::Args;
 
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::{Session, every, name_of};
 use crate::show::{ready, summary, word};
 use crate::table::printable;
@@ -26,9 +26,14 @@ pub struct Status {}
 impl Status {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let version = session.client.version(VersionRequest {}).await;
-        let version = version.map_err(Error::refused("ask the hub"))?.into_inner();
+        let version = version.map_err(Error::refused(Asked::read("ask the hub", Kind::Hub)))?.into_inner();
         let request = TreeRequest { path: String::new(), depth: 1 };
-        let tree = session.client.tree(request).await.map_err(Error::refused("read the tree"))?.into_inner();
+        let tree = session
+            .client
+            .tree(request)
+            .await
+            .map_err(Error::refused(Asked::read("read the tree", Kind::Hub)))?
+            .into_inner();
         let asked = tree.nodes.into_iter().next().unwrap_or_default();
 
         let mut hubs = Hubs::new(&asked);
@@ -188,7 +193,8 @@ fn unwell(object: &Object) -> Option<String> {
 
 async fn orphans(session: &mut Session<'_, '_>) -> Result<Option<String>, Error> {
     let answer = session.client.list_orphans(ListOrphansRequest::default()).await;
-    let count = answer.map_err(Error::refused("list orphans"))?.into_inner().orphans.len();
+    let count =
+        answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner().orphans.len();
     Ok((count > 0).then(|| format!("{count} orphans; `canopy orphans` lists them")))
 }
 

@@ -1,11 +1,11 @@
 //! `canopy token`: invitations to join.
 
-use canopy_proto::admin::v1::{CreateTokenRequest, Role};
+use canopy_proto::admin::v1::{CreateTokenRequest, Kind, Role};
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
 
 use super::label::pair;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::Session;
 
 /// Make tokens with which hubs and agents join
@@ -62,7 +62,7 @@ impl Create {
                 .ok_or_else(|| Error::Usage("--ttl must be a second or more".to_owned()))?,
         };
         let answer = session.client.create_token(request).await;
-        let answer = answer.map_err(Error::refused("create a token"))?.into_inner();
+        let answer = answer.map_err(Error::refused(Asked::change("create a token", Kind::Hub)))?.into_inner();
         let program = if self.hub { "canopy-hub" } else { "canopy-agent" };
         if self.name.is_none() {
             session.terminal.beside("note", "the token fixes no name: add --name NAME to the line");

@@ -1,9 +1,9 @@
 //! `canopy tree`: hubs and clusters, drawn.
 
-use canopy_proto::admin::v1::TreeRequest;
+use canopy_proto::admin::v1::{Kind, TreeRequest};
 use clap::Args;
 
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::Session;
 use crate::table::Table;
 use crate::tree_view;
@@ -22,8 +22,12 @@ impl Tree {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let path = self.path.unwrap_or_default();
         let request = TreeRequest { path, depth: self.depth.unwrap_or(0) };
-        let answer =
-            session.client.tree(request).await.map_err(Error::refused("read the tree"))?.into_inner();
+        let answer = session
+            .client
+            .tree(request)
+            .await
+            .map_err(Error::refused(Asked::read("read the tree", Kind::Hub)))?
+            .into_inner();
         session.terminal.warn(&answer.unanswered);
         Table::new(&["NODE", "ROLE", "STATUS", "CONNECTION", "SEEN", "CLUSTERS"])
             .print(session.terminal.out, &tree_view::draw(&answer.nodes))

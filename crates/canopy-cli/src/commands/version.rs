@@ -1,9 +1,9 @@
 //! `canopy version`: of this program and of the hub.
 
-use canopy_proto::admin::v1::VersionRequest;
+use canopy_proto::admin::v1::{Kind, VersionRequest};
 use clap::Args;
 
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::session::Session;
 use crate::terminal::Terminal;
 
@@ -24,7 +24,7 @@ impl Version {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         print_client(session.terminal)?;
         let answer = session.client.version(VersionRequest {}).await;
-        let answer = answer.map_err(Error::refused("ask the hub"))?.into_inner();
+        let answer = answer.map_err(Error::refused(Asked::read("ask the hub", Kind::Hub)))?.into_inner();
         session
             .terminal
             .line(format_args!("hub     {} ({} of {})", answer.version, answer.path, answer.trust_domain))

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use super::check::Seen;
 use crate::connect::{Client, connect};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 
 /// One hub, as its administrator speaks to it. Each question has its own connection, since hubs are
 /// killed between them.
@@ -35,12 +35,20 @@ impl Desk {
 
     /// Applies, and takes no refusal.
     pub(super) async fn put(&self, object: Object) -> Result<(), Error> {
-        self.apply(object, "").await?.map(drop).map_err(Error::refused("apply"))
+        self.apply(object, "")
+            .await?
+            .map(drop)
+            .map_err(Error::refused(Asked::change("apply", Kind::Unspecified)))
     }
 
     pub(super) async fn get(&self, kind: Kind, name: &str) -> Result<Object, Error> {
         let request = GetRequest { object: Some(reference(kind, name, "")) };
-        let answer = self.client().await?.get(request).await.map_err(Error::refused(format!("get {name}")));
+        let answer = self
+            .client()
+            .await?
+            .get(request)
+            .await
+            .map_err(Error::refused(Asked::read(format!("get {name}"), kind)));
         Ok(answer?.into_inner())
     }
 
@@ -82,7 +90,7 @@ impl Desk {
             overwrite: true,
         };
         let answer = self.client().await?.label(request).await;
-        answer.map(drop).map_err(Error::refused(format!("label {cluster}")))
+        answer.map(drop).map_err(Error::refused(Asked::change(format!("label {cluster}"), Kind::Cluster)))
     }
 
     /// Invites a child to this hub.
@@ -96,20 +104,20 @@ impl Desk {
             ttl_seconds: 0,
         };
         let answer = self.client().await?.create_token(request).await;
-        Ok(answer.map_err(Error::refused("create a token"))?.into_inner().token)
+        Ok(answer.map_err(Error::refused(Asked::change("create a token", Kind::Hub)))?.into_inner().token)
     }
 
     /// How many hubs and clusters stand below.
     pub(super) async fn fleet(&self) -> Result<Fleet, Error> {
         let answer = self.client().await?.tree(TreeRequest { path: String::new(), depth: 1 }).await;
-        let tree = answer.map_err(Error::refused("read the tree"))?.into_inner();
+        let tree = answer.map_err(Error::refused(Asked::read("read the tree", Kind::Hub)))?.into_inner();
         Ok(tree.nodes.first().and_then(|node| node.fleet).unwrap_or_default())
     }
 
     /// How many orphans the hub keeps.
     pub(super) async fn orphans(&self) -> Result<usize, Error> {
         let answer = self.client().await?.list_orphans(ListOrphansRequest::default()).await;
-        Ok(answer.map_err(Error::refused("list orphans"))?.into_inner().orphans.len())
+        Ok(answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner().orphans.len())
     }
 }
 

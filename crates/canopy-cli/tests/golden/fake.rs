@@ -1,19 +1,26 @@
-//! A hub with a fixed fleet: it answers, and changes nothing.
+//! A hub with a fixed fleet: it answers, and changes nothing. It refuses in the words of a real hub,
+//! and shows what a real one fills in.
 
 use std::collections::HashMap;
 
 use canopy_cli::connect::Client;
+use canopy_core::command::Refusal;
+use canopy_hub::admin::error::Error;
+use canopy_link::AskError;
+use canopy_model::Path;
 use canopy_proto::admin::v1::admin_server::{Admin, AdminServer};
 use canopy_proto::admin::v1::{self, Kind, Object, Role, object::Spec, status::Detail};
 use canopy_proto::convert::inbound;
 use canopy_proto::selector;
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Endpoint, Server};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 /// The moment of all answers: 20 November 2026, 12:00 UTC.
 pub(crate) const NOW_MS: u64 = 1_795_176_000_000;
 const HOUR_MS: u64 = 3_600_000;
+/// Of every object.
+const VERSION: u64 = 41;
 /// Two objects on a page, so that lists have several.
 const PAGE: usize = 2;
 
@@ -42,13 +49,13 @@ impl Admin for Hub {
         use v1::apply_response::Outcome;
         let request = request.into_inner();
         let object = request.object.unwrap_or_default();
-        inbound::check(&object).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        inbound::check(&object).map_err(Error::from)?;
         let metadata = object.metadata.clone().unwrap_or_default();
         let known = find(object.kind(), &metadata.name).ok();
-        let version = known.as_ref().map(|known| known.metadata.clone().unwrap_or_default().resource_version);
-        if !request.if_resource_version.is_empty() && version != Some(request.if_resource_version) {
-            let message = format!("{} has resource version {}", metadata.name, version.unwrap_or_default());
-            return Err(Status::aborted(message));
+        if let Ok(expected) = request.if_resource_version.parse()
+            && expected != VERSION
+        {
+            return Err(Error::Refused(Refusal::Conflict { expected, current: VERSION }).into());
         }
         let outcome = match known {
             None => Outcome::Created,
@@ -66,7 +73,7 @@ impl Admin for Hub {
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
         let request = request.into_inner();
         let selector = selector::parse(&request.label_selector).unwrap();
-        let under = request.under.parse::<canopy_model::Path>().unwrap();
+        let under = request.under.parse::<Path>().unwrap();
         let mut items: Vec<_> =
             fleet().into_iter().filter(|object| object.kind() == request.kind()).collect();
         items.retain(|object| {
@@ -101,7 +108,8 @@ impl Admin for Hub {
         let v1::DeleteRequest { object, forget } = request.into_inner();
         let object = object.unwrap_or_default();
         if object.name == "homed-above" {
-            return Err(Status::failed_precondition("placement homed-above lives at /: ask that hub"));
+            let here = "eu".parse().unwrap();
+            return Err(Error::Above { home: Path::root(), here }.into());
         }
         let object = find(object.kind(), &object.name)?;
         Ok(Response::new(v1::DeleteResponse { object: (!forget).then_some(object) }))
@@ -110,14 +118,18 @@ impl Admin for Hub {
     async fn label(&self, request: Request<v1::LabelRequest>) -> Answer<Object> {
         let request = request.into_inner();
         let object = request.object.unwrap_or_default();
-        let object = find(object.kind(), &object.name)?;
+        let mut object = find(object.kind(), &object.name)?;
         let labels = object.metadata.clone().unwrap().labels;
         for (key, value) in &request.set {
             let other = labels.get(key).filter(|known| *known != value);
             if let (Some(other), false) = (other, request.overwrite) {
-                return Err(Status::already_exists(format!("label {key} has the value {other}")));
+                let (key, value) = (key.clone(), other.clone());
+                return Err(Error::Refused(Refusal::LabelExists { key, value }).into());
             }
         }
+        let labels = &mut object.metadata.as_mut().unwrap().labels;
+        labels.retain(|key, _| !request.remove.contains(key));
+        labels.extend(request.set);
         Ok(Response::new(object))
     }
 
@@ -147,14 +159,14 @@ impl Admin for Hub {
 
     async fn tree(&self, request: Request<v1::TreeRequest>) -> Answer<v1::TreeResponse> {
         let v1::TreeRequest { path, depth } = request.into_inner();
-        let top = path.parse::<canopy_model::Path>().unwrap();
+        let top = path.parse::<Path>().unwrap();
         let mut nodes = vec![node("/", Role::Hub, true, Some([5, 6, 4]))];
         nodes.extend(fleet().into_iter().filter_map(node_of));
         nodes.retain(|node| {
             let path = node.path.parse().unwrap();
             top.contains(&path) && (depth == 0 || path.depth() <= top.depth() + depth as usize)
         });
-        nodes.sort_by_key(|node| node.path.parse::<canopy_model::Path>().unwrap());
+        nodes.sort_by_key(|node| node.path.parse::<Path>().unwrap());
         let unanswered = top.is_root().then(unanswered).into_iter().collect();
         Ok(Response::new(v1::TreeResponse { nodes, unanswered }))
     }
@@ -176,7 +188,7 @@ impl Admin for Hub {
             name: "old-line".into(),
             home: "eu".into(),
             clusters: 3,
-            reason: "its home was restored from an older copy".into(),
+            reason: "its home no longer knows it".into(),
         };
         Ok(Response::new(v1::ListOrphansResponse { orphans: vec![orphan] }))
     }
@@ -196,16 +208,17 @@ impl Admin for Hub {
 
 fn find(kind: Kind, name: &str) -> Result<Object, Status> {
     if name.starts_with("us/") {
-        return Err(Status::new(Code::Unavailable, "hub/us is not connected, last seen 4h ago"));
+        let (path, source) = ("us".parse().unwrap(), AskError::NotConnected("us".parse().unwrap()));
+        return Err(Error::Ask { path, source }.into());
     }
     let is_it =
         |object: &Object| object.kind() == kind && object.metadata.as_ref().is_some_and(|it| it.name == name);
-    let found = fleet().into_iter().find(is_it);
-    found.ok_or_else(|| Status::not_found(format!("there is no {} {name} at /", kind.name().to_lowercase())))
+    let missing = || Error::NotFound { kind: kind.name(), name: name.to_owned(), home: Path::root() };
+    Ok(fleet().into_iter().find(is_it).ok_or_else(missing)?)
 }
 
 fn unanswered() -> v1::Unanswered {
-    v1::Unanswered { path: "us".into(), reason: "not connected, last seen 4h ago".into() }
+    v1::Unanswered { path: "us".into(), reason: AskError::NotConnected("us".parse().unwrap()).to_string() }
 }
 
 fn uid(number: u8) -> String {
@@ -223,7 +236,7 @@ fn fleet() -> Vec<Object> {
         cluster("eu/plant-7/press-3", "cnc", false, "Degraded"),
         cluster("eu/plant-70/press-1", "cnc", true, "Healthy"),
         placement(),
-        workload("line-reconfiguration", "default", "ClustersDegraded", None),
+        workload("line-reconfiguration", "default", "Failing", None),
         workload("vision", "quality", "", Some(NOW_MS - 60_000)),
         workload("vision-next", "default", "", None),
     ]
@@ -233,11 +246,10 @@ fn metadata(name: &str, number: u8, labels: &[(&str, &str)]) -> v1::Metadata {
     v1::Metadata {
         name: name.into(),
         uid: uid(number),
-        resource_version: "41".into(),
         labels: labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         created_ms: NOW_MS - 50 * HOUR_MS,
-        created_by: "admin/anna".into(),
-        changed_by: "admin/ben".into(),
+        // What an object lives at, or, of a node, the hub that tells of it.
+        home: name.rsplit_once('/').map_or("/", |(hub, _)| hub).into(),
         ..v1::Metadata::default()
     }
 }
@@ -247,7 +259,7 @@ fn ready(reason: &str, message: &str) -> v1::Condition {
     v1::Condition {
         r#type: "Ready".into(),
         status: if ready { "True" } else { "False" }.into(),
-        reason: if ready { "AllHealthy" } else { reason }.into(),
+        reason: if ready { "Ready" } else { reason }.into(),
         message: message.into(),
         last_transition_ms: NOW_MS - 4 * HOUR_MS,
         observed_generation: 3,
@@ -265,7 +277,7 @@ fn hub(path: &str, [hubs, clusters, connected]: [u32; 3], is_connected: bool) ->
         age_ms: if is_connected { 3000 } else { 4 * HOUR_MS },
         fleet: Some(v1::Fleet { hubs, clusters, connected }),
     };
-    let reason = if is_connected { "" } else { "Disconnected" };
+    let reason = if is_connected { "" } else { "Silent" };
     object(metadata(path, 2, &[]), Spec::Hub(v1::HubSpec {}), ready(reason, ""), Detail::Hub(status))
 }
 
@@ -286,7 +298,7 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         age_ms: if connected { 3000 } else { 4 * HOUR_MS + 12 * 60_000 },
         workloads: vec![row],
     };
-    let reason = if connected { "" } else { "Disconnected" };
+    let reason = if connected { "" } else { "Silent" };
     let labels = [("line", line), ("site", "graz")];
     object(
         metadata(path, 3, &labels[..1 + usize::from(line == "press")]),
@@ -307,8 +319,10 @@ fn placement() -> Object {
     };
     let metadata = v1::Metadata {
         project: "default".into(),
-        home: "/".into(),
         generation: 3,
+        resource_version: VERSION.to_string(),
+        created_by: "anna".into(),
+        changed_by: "ben".into(),
         ..metadata("cnc-lines", 4, &[("team", "lines")])
     };
     let status = v1::PlacementStatus { selected: 3, wanted: None };
@@ -327,8 +341,10 @@ fn workload(name: &str, project: &str, reason: &str, deleted: Option<u64>) -> Ob
     };
     let metadata = v1::Metadata {
         project: project.into(),
-        home: "/".into(),
         generation: 3,
+        resource_version: VERSION.to_string(),
+        created_by: "anna".into(),
+        changed_by: "ben".into(),
         deletion_timestamp_ms: deleted,
         ..metadata(name, 5, &[("app", name)])
     };
@@ -344,7 +360,7 @@ fn workload(name: &str, project: &str, reason: &str, deleted: Option<u64>) -> Ob
         revision: format!("blake3:{}", "ab".repeat(32)),
         example: if degraded > 0 { "eu/plant-7/press-3: 0 of 2 ready" } else { "" }.into(),
     };
-    let message = if degraded > 0 { "1 of 3 clusters is degraded" } else { "" };
+    let message = if degraded > 0 { "1 of 3 clusters; eu/plant-7/press-3: 0 of 2 ready" } else { "" };
     object(metadata, Spec::Workload(spec), ready(reason, message), Detail::Workload(status))
 }
 
@@ -378,6 +394,6 @@ fn node(path: &str, role: Role, connected: bool, fleet: Option<[u32; 3]>) -> v1:
         connected,
         age_ms: if connected { 3000 } else { 4 * HOUR_MS },
         fleet: fleet.map(|[hubs, clusters, connected]| v1::Fleet { hubs, clusters, connected }),
-        ready: Some(ready(if connected { "" } else { "Disconnected" }, "")),
+        ready: Some(ready(if connected { "" } else { "Silent" }, "")),
     }
 }

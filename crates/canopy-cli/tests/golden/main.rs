@@ -106,7 +106,8 @@ golden!(
         "apply -f tests/golden/files/fleet.yaml",
         "apply -f tests/golden/files/more/changed.yaml",
         "apply -f tests/golden/files -R",
-        "apply -f tests/golden/nowhere.yaml",
+        "apply -f tests/golden/nowhere.yaml -f tests/golden/files/more/changed.yaml",
+        "apply -f src",
     ]
 );
 
@@ -116,7 +117,11 @@ golden!(
         "delete wl line-reconfiguration",
         "delete wl line-reconfiguration --forget",
         "delete -f tests/golden/files/more/changed.yaml",
+        "delete -f src",
+        "delete wl line-reconfiguration nothing vision",
+        "delete wl/line-reconfiguration pl/cnc-lines",
         "label cluster eu/plant-7/press-3 line=cnc site-",
+        "label cluster/eu/plant-7/press-3 line=cnc",
         "label cluster/eu/plant-7/press-3 line=press",
         "label cluster/eu/plant-7/press-3 line=press --overwrite",
         "token create --parent eu/plant-7 --name press-9 --label line=cnc --ttl 90m",
@@ -135,6 +140,11 @@ golden!(
         "get pods",
         "get wl nothing",
         "get wl a --under eu",
+        "get wl/a -l x=y",
+        "get wl --home eu",
+        "get hub moon",
+        "delete wl",
+        "delete wl/a b",
         "get wl -l 'line=a b'",
         "get wl/a b",
         "describe wl",

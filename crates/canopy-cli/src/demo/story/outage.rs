@@ -5,7 +5,7 @@ use tonic::Code;
 
 use super::{ALL, EXAMPLE, Story, example, placement, small};
 use crate::demo::check::Seen;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 
 /// What the region itself has created: its home is the regional hub.
 const REGIONAL: &str = "shift-plan";
@@ -42,7 +42,10 @@ impl Story<'_, '_> {
         let (tables, _) = self.root().workload("tool-tables").await?;
         self.root().put(example(3)?).await?;
         let (after, _) = self.root().workload(EXAMPLE).await?;
-        self.root().delete(Kind::Workload, "tool-tables", "").await?.map_err(Error::refused("delete"))?;
+        self.root()
+            .delete(Kind::Workload, "tool-tables", "")
+            .await?
+            .map_err(Error::refused(Asked::change("delete", Kind::Workload)))?;
         let region = self.fleet.hub("eu").clone();
         region.put(small(REGIONAL, "shifts", "late")?).await?;
         let (late, _) = region.workload(REGIONAL).await?;
@@ -118,9 +121,15 @@ impl Story<'_, '_> {
     pub(super) async fn clear(&mut self) -> Result<(), Error> {
         self.checks.tell("\nEverything is deleted.")?;
         for workload in [EXAMPLE, "colour-check"] {
-            self.root().delete(Kind::Workload, workload, "").await?.map_err(Error::refused("delete"))?;
+            self.root()
+                .delete(Kind::Workload, workload, "")
+                .await?
+                .map_err(Error::refused(Asked::change("delete", Kind::Workload)))?;
         }
-        self.root().delete(Kind::Workload, REGIONAL, "eu").await?.map_err(Error::refused("delete"))?;
+        self.root()
+            .delete(Kind::Workload, REGIONAL, "eu")
+            .await?
+            .map_err(Error::refused(Asked::change("delete", Kind::Workload)))?;
         let Self { clusters, checks, fleet } = self;
         checks.comes("nothing is left in any cluster", async || clusters.empty(&ALL)).await?;
         let root = fleet.hub("/");
