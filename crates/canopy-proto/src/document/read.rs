@@ -1,5 +1,7 @@
 //! Text into admin objects, document by document, so that a mistake in one leaves the others alone.
 
+use std::fmt;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Options};
@@ -11,15 +13,33 @@ use crate::convert::{self, inbound};
 
 /// A document that is refused, and where it stands in its text.
 #[derive(Debug, thiserror::Error)]
-#[error("document {document}, line {line}")]
+#[error("document {document}, {place}")]
 pub struct Error {
     /// Which document, from 1.
     pub document: usize,
-    /// The line of the mistake, or where the document begins; from 1.
-    pub line: usize,
+    /// Where in it.
+    pub place: Place,
     /// What is wrong with it.
     #[source]
     pub problem: Problem,
+}
+
+/// Where a mistake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The line of the mistake, or where the document begins; from 1.
+    Line(usize),
+    /// The item of a List, from 0.
+    Item(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Item(at) => write!(f, "items[{at}]"),
+        }
+    }
 }
 
 /// What is wrong with a document.
@@ -48,10 +68,12 @@ pub fn read(text: &str) -> Vec<Result<v1::Object, Error>> {
     documents
         .flat_map(|(at, (first, text))| {
             objects(text).into_iter().map(move |object| {
-                object.map_err(|(line, problem)| Error {
-                    document: at + 1,
-                    line: first + line.saturating_sub(1),
-                    problem,
+                object.map_err(|(place, problem)| {
+                    let place = match place {
+                        Place::Line(line) => Place::Line(first + line.saturating_sub(1)),
+                        Place::Item(_) => place,
+                    };
+                    Error { document: at + 1, place, problem }
                 })
             })
         })
@@ -96,19 +118,20 @@ struct List {
     items: Vec<Value>,
 }
 
-/// What one document holds; a problem comes with its line inside the text, from 1. Those of a List's
-/// items come with the line of the List.
-fn objects(text: &str) -> Vec<Result<v1::Object, (usize, Problem)>> {
+/// What one document holds. Lines are those of its text, from 1; an item of a List has none, since
+/// lists are read as values.
+fn objects(text: &str) -> Vec<Result<v1::Object, (Place, Problem)>> {
+    let in_line = |(line, problem)| (Place::Line(line), problem);
     let is_list = yaml(text).is_ok_and(|header: Header| header.kind == "List");
     if !is_list {
-        return vec![object(text)];
+        return vec![object(text).map_err(in_line)];
     }
     match yaml::<List>(text) {
         Ok(list) => {
-            let items = list.items.iter().map(|item| object(&item.to_string()));
-            items.map(|item| item.map_err(|(_, problem)| (1, problem))).collect()
+            let items = list.items.iter().map(|item| object(&item.to_string())).enumerate();
+            items.map(|(at, item)| item.map_err(|(_, problem)| (Place::Item(at), problem))).collect()
         }
-        Err(problem) => vec![Err(problem)],
+        Err(problem) => vec![Err(in_line(problem))],
     }
 }
 
@@ -140,10 +163,19 @@ fn options() -> Options {
 }
 
 fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, (usize, Problem)> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+    let mut field = String::new();
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |yaml| {
+        serde_path_to_error::deserialize(yaml).map_err(|error| {
+            field = error.path().to_string();
+            error.into_inner()
+        })
+    });
+    read.map_err(|error| {
         let line = error.location().map_or(1, |location| location.line() as usize);
-        let message = DefaultMessageFormatter.format_message(error.without_snippet()).into_owned();
-        (line, Problem::Yaml(message))
+        let message = DefaultMessageFormatter.format_message(error.without_snippet());
+        // A mistake outside any field is said to be at `.`.
+        let field = if field.len() > 1 { format!("{field}: ") } else { String::new() };
+        (line, Problem::Yaml(format!("{field}{message}")))
     })
 }
 
@@ -169,7 +201,7 @@ mod tests {
         let read = read(&text);
         assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
         let error = read[1].as_ref().unwrap_err();
-        assert_eq!((error.document, error.line), (2, 14), "{}", one_line(error));
+        assert_eq!((error.document, error.place), (2, Place::Line(14)), "{}", one_line(error));
     }
 
     #[test]
@@ -178,7 +210,10 @@ mod tests {
             "apiVersion: {API_VERSION}\nkind: List\nitems:\n- {{apiVersion: {API_VERSION}, kind: Placement, \
              metadata: {{name: a}}, spec: {{}}}}\n- {{apiVersion: v1, kind: Pod, metadata: {{name: b}}}}"
         );
-        assert_eq!(read(&text).iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
+        let read_back = read(&text);
+        assert!(read_back[0].is_ok());
+        let error = one_line(read_back[1].as_ref().unwrap_err());
+        assert!(error.starts_with("document 1, items[1]: apiVersion is \"v1\""), "{error}");
         assert!(read(&format!("apiVersion: {API_VERSION}\nkind: List\nitems: 3"))[0].is_err());
     }
 
