@@ -13,6 +13,8 @@ pub(crate) struct Fleet {
     folder: tempfile::TempDir,
     programs: PathBuf,
     nodes: BTreeMap<String, Node>,
+    /// Where each hub listens for administrators.
+    admins: BTreeMap<String, SocketAddr>,
     /// The line between the region and the root.
     pub(crate) wan: Wan,
 }
@@ -34,7 +36,7 @@ impl Fleet {
         let below = free()?;
         let wan = Wan::open(below).await?;
         let folder = tempfile::tempdir()?;
-        let mut fleet = Self { folder, programs, nodes: BTreeMap::new(), wan };
+        let mut fleet = Self { folder, programs, nodes: BTreeMap::new(), admins: BTreeMap::new(), wan };
         fleet.add_hub("root", below, &fleet.wan.address.to_string(), None)?;
         let token = fleet.token(&["--parent", "/", "--hub", "--name", "eu"]).await?;
         let below = free()?;
@@ -43,7 +45,9 @@ impl Fleet {
     }
 
     fn add_hub(&mut self, name: &str, below: SocketAddr, advertise: &str, token: Option<&str>) -> Result<()> {
-        let (data, admin) = (self.data(name), free()?.to_string());
+        let (data, address) = (self.data(name), free()?);
+        let admin = address.to_string();
+        self.admins.insert(name.to_owned(), address);
         let listen = below.to_string();
         let place = ["--data", &data, "--listen", &listen, "--advertise", advertise, "--admin", &admin];
         let made = match token {
@@ -84,6 +88,19 @@ impl Fleet {
         succeeded(&joined)?;
         let run = ["run", "--data", &data].iter().chain(cluster).map(|word| (*word).to_owned()).collect();
         self.add(name, "canopy-agent", run)
+    }
+
+    /// A command line of one of the programs, `canopy-hub join --data …`; the first word names it.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut words = line.split_whitespace();
+        let mut command = self.program(words.next().unwrap_or_default());
+        command.args(words).env("CANOPY_CONFIG", self.contexts());
+        command
+    }
+
+    /// Where a hub listens for administrators.
+    pub(crate) fn admin(&self, name: &str) -> SocketAddr {
+        self.admins[name]
     }
 
     /// Runs the agent's own command line at its machine.
@@ -136,7 +153,7 @@ impl Fleet {
     }
 
     /// A token, as soon as the hub can be reached.
-    async fn token(&self, words: &[&str]) -> Result<String> {
+    pub(crate) async fn token(&self, words: &[&str]) -> Result<String> {
         let words = [&["token", "create"], words].concat();
         let line = crate::until("a token", async || {
             let output = self.canopy(&words)?;
@@ -176,7 +193,8 @@ impl Fleet {
         Command::new(self.programs.join(name))
     }
 
-    fn data(&self, name: &str) -> String {
+    /// The data folder of a node, or of one that is to be.
+    pub(crate) fn data(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 

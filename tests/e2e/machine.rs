@@ -16,14 +16,14 @@ fn say(fleet: &Fleet, name: &str, words: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The revision that a cluster runs of the only workload.
-fn revision(fleet: &Fleet, name: &str) -> Result<Option<String>> {
+/// The revision that a cluster runs of the first workload.
+pub(crate) fn revision(fleet: &Fleet, name: &str) -> Result<Option<String>> {
     let contents = fleet.embedded(name)?;
     let running = contents["workloads"].as_object().and_then(|workloads| workloads.values().next());
     Ok(running.and_then(|running| running["revision"].as_str()).map(str::to_owned))
 }
 
-async fn told(fleet: &Fleet, name: &str, words: &str) -> Result<()> {
+pub(crate) async fn told(fleet: &Fleet, name: &str, words: &str) -> Result<()> {
     until(words, async || {
         // No agent answers until it listens.
         let output = fleet.at_machine(name, &["status"])?;
