@@ -10,25 +10,28 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::tools;
+use crate::{process, tools};
 
 /// Within how many seeds a broken guard must be noticed.
 const SEEDS: &str = "100";
 /// What the simulator is built from.
 const SOURCES: [&str; 3] = ["crates/canopy-model", "crates/canopy-core", "simulator"];
 
-/// Runs all guards, or those with `only` in their name.
+/// Runs all guards, or those with `only` in their name. First the whole core: what fails unbroken
+/// notices nothing.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
-    let guards = Path::new("simulator/guards");
-    let listed = fs::read_dir(guards).with_context(|| format!("listing {}", guards.display()))?;
-    let mut patches: Vec<PathBuf> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut patches = patches()?;
     patches.retain(|patch| only.is_none_or(|only| patch.to_string_lossy().contains(only)));
-    patches.sort();
-    ensure!(!patches.is_empty(), "no guard to break in {}", guards.display());
+    ensure!(!patches.is_empty(), "no guard to break in {}", folder().display());
+    ensure!(
+        holds(None)?,
+        "the simulator fails with the core as it is, within {SEEDS} seeds: mend that first"
+    );
+    eprintln!("holds     the core as it is");
     let mut unnoticed = Vec::new();
     for patch in &patches {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let noticed = is_noticed(patch).with_context(|| format!("guard {name}"))?;
+        let noticed = !holds(Some(patch)).with_context(|| format!("guard {name}"))?;
         eprintln!("{} {name}", if noticed { "noticed  " } else { "UNNOTICED" });
         if !noticed {
             unnoticed.push(name);
@@ -39,19 +42,41 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn is_noticed(patch: &Path) -> Result<bool> {
-    let copy = tempfile::tempdir().context("making a folder for the copy")?;
-    for source in SOURCES {
-        copy_folder(Path::new(source), &copy.path().join(source))?;
+/// Sees that every patch still applies to the core as it is.
+pub(crate) fn check() -> Result<()> {
+    for patch in patches()? {
+        let mut apply = Command::new("git");
+        apply.args(["apply", "--check"]).arg(&patch).current_dir(process::root());
+        succeed(&mut apply, &format!("{} no longer applies: make it anew", patch.display()))?;
     }
-    fs::write(copy.path().join("Cargo.toml"), manifest()?)?;
-    fs::copy("Cargo.lock", copy.path().join("Cargo.lock"))?;
-    let patch = patch.canonicalize()?;
-    let mut apply = Command::new("git");
-    succeed(
-        apply.args(["apply", "--whitespace=nowarn"]).arg(patch).current_dir(&copy),
-        "the patch no longer applies",
-    )?;
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    process::root().join("simulator/guards")
+}
+
+fn patches() -> Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder()).with_context(|| format!("listing {}", folder().display()))?;
+    let mut patches = listed.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    patches.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    patches.sort();
+    Ok(patches)
+}
+
+/// Whether the simulator is content with a copy of the core, with a guard broken or with none.
+fn holds(broken: Option<&Path>) -> Result<bool> {
+    let (root, copy) = (process::root(), tempfile::tempdir().context("making a folder for the copy")?);
+    for source in SOURCES {
+        copy_folder(&root.join(source), &copy.path().join(source))?;
+    }
+    fs::write(copy.path().join("Cargo.toml"), manifest(&root)?)?;
+    fs::copy(root.join("Cargo.lock"), copy.path().join("Cargo.lock"))?;
+    if let Some(patch) = broken {
+        let mut apply = Command::new("git");
+        apply.args(["apply", "--whitespace=nowarn"]).arg(patch).current_dir(&copy);
+        succeed(&mut apply, "the patch no longer applies")?;
+    }
     let target = tools::cache()?.join("guards-target");
     let mut build = Command::new("cargo");
     build.args(["build", "--quiet", "--release", "--bin", "canopy-sim"]).current_dir(&copy);
@@ -62,12 +87,14 @@ fn is_noticed(patch: &Path) -> Result<bool> {
     let mut chaos = Command::new(target.join("release/canopy-sim"));
     let status =
         chaos.args(["chaos", "--seeds", SEEDS]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    Ok(!status.success())
+    // Whatever kills it, such as a lack of memory, judges nothing.
+    ensure!(status.code().is_some(), "the simulator was killed: {status}");
+    Ok(status.success())
 }
 
 /// The workspace's manifest with the copied members only.
-fn manifest() -> Result<String> {
-    let text = fs::read_to_string("Cargo.toml").context("reading Cargo.toml")?;
+fn manifest(root: &Path) -> Result<String> {
+    let text = fs::read_to_string(root.join("Cargo.toml")).context("reading Cargo.toml")?;
     let members = |line: &str| line.starts_with("members") || line.starts_with("default-members");
     let kept: Vec<&str> = text.lines().filter(|line| !members(line)).collect();
     let listed = SOURCES.map(|source| format!("{source:?}")).join(", ");

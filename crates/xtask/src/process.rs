@@ -1,5 +1,6 @@
 //! Running other programs: say what runs, and say how it failed.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -38,6 +39,22 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     eprintln!("$ {}", line(command));
     command.status().with_context(|| format!("starting {}", line(command)))
+}
+
+/// Runs a command and returns how it ended and what it printed, which is passed on too.
+pub(crate) fn said(command: &mut Command) -> Result<(ExitStatus, String)> {
+    eprintln!("$ {}", line(command));
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {}", line(command)))?;
+    let mut said = String::new();
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    for text in lines {
+        let text = text.with_context(|| format!("reading what {} printed", line(command)))?;
+        eprintln!("{text}");
+        said.push_str(&text);
+        said.push('\n');
+    }
+    Ok((child.wait()?, said))
 }
 
 /// Runs a command and returns what it printed; its errors go to ours.
