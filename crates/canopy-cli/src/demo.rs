@@ -16,6 +16,7 @@ mod story;
 
 use std::ffi::OsString;
 use std::io::Read as _;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -47,38 +48,45 @@ pub struct Demo {
 
 impl Demo {
     pub(crate) async fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Error> {
-        let interrupted = interrupted()?;
-        let told = async {
-            let folder = tempfile::Builder::new().prefix("canopy-demo-").tempdir();
-            let folder = folder.map_err(failed("make a folder"))?;
-            self.tell(folder.path(), terminal).await
+        let mut interrupted = pin!(interrupted()?);
+        let folder = tempfile::Builder::new().prefix("canopy-demo-").tempdir();
+        let folder = folder.map_err(failed("make a folder"))?;
+        let (fleet, verdict) = tokio::select! {
+            told = self.tell(folder.path(), terminal) => told?,
+            () = &mut interrupted => {
+                return Err(Error::Usage("the demonstration was interrupted; nothing was left behind".to_owned()));
+            }
         };
-        tokio::select! {
-            told = told => told,
-            () = interrupted => Err(Error::Usage("the demonstration was interrupted; nothing was left behind".to_owned())),
+        if self.stay {
+            terminal.line("\nThe fleet stays until Ctrl-C. Try, in another terminal:")?;
+            terminal.line(format_args!("  export CANOPY_CONFIG={}", fleet.contexts().display()))?;
+            for line in ["tree", "status", "get clusters", "--context eu get workloads"] {
+                terminal.line(format_args!("  canopy {line}"))?;
+            }
+            interrupted.await;
         }
+        drop(fleet);
+        verdict
     }
 
-    async fn tell(&self, folder: &std::path::Path, terminal: &mut Terminal<'_>) -> Result<(), Error> {
+    /// Tells the whole story and its end; gives the fleet, and whether all went as it should.
+    async fn tell(
+        &self,
+        folder: &std::path::Path,
+        terminal: &mut Terminal<'_>,
+    ) -> Result<(Fleet, Result<(), Error>), Error> {
         let began = Instant::now();
-        terminal.line("Canopy's demonstration: everything is real but the clusters, which are embedded.")?;
+        terminal.line(
+            "Canopy's demonstration: everything is real but the clusters, which are embedded. A check marked \
+             [cluster]\nis read from a cluster's own file, one marked [hub] from what hubs and programs say.",
+        )?;
         let fleet = Fleet::start(folder, self.sabotage.then_some(LIAR)).await?;
-        let contexts = fleet.contexts();
         let clusters = Clusters::new(folder);
         let mut story = Story { fleet, clusters, checks: Checks::new(terminal) };
         story.tell().await?;
-        if self.stay {
-            story.checks.tell("\nThe fleet stays until Ctrl-C. Try, in another terminal:")?;
-            story.checks.tell(&format!("  export CANOPY_CONFIG={}", contexts.display()))?;
-            for line in ["tree", "status", "get clusters", "--context eu get workloads"] {
-                story.checks.tell(&format!("  canopy {line}"))?;
-            }
-            std::future::pending::<()>().await;
-        }
         let Story { mut checks, fleet, .. } = story;
-        drop(fleet);
-        checks.tell_time(began.elapsed())?;
-        checks.end()
+        checks.tell_end(began.elapsed())?;
+        Ok((fleet, checks.verdict()))
     }
 }
 

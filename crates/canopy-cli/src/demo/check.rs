@@ -14,6 +14,19 @@ const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Between two looks at a state.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// The fewest checks of a whole demonstration that read the clusters themselves: what Canopy says of
+/// itself proves little.
+const IN_CLUSTERS_MIN: usize = 25;
+
+/// Where a state is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In the clusters' own files, which only their agents write.
+    Cluster,
+    /// In what hubs answer.
+    Hub,
+}
+
 /// Whether a state is there; if not, what is there instead.
 pub(super) type Seen = Result<(), String>;
 
@@ -22,11 +35,12 @@ pub(super) struct Checks<'a, 'b> {
     terminal: &'a mut Terminal<'b>,
     passed: usize,
     failed: usize,
+    in_clusters: usize,
 }
 
 impl<'a, 'b> Checks<'a, 'b> {
     pub(super) fn new(terminal: &'a mut Terminal<'b>) -> Self {
-        Self { terminal, passed: 0, failed: 0 }
+        Self { terminal, passed: 0, failed: 0, in_clusters: 0 }
     }
 
     /// Tells what happens next.
@@ -35,13 +49,18 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Expects that a state comes, and looks for it until it does or patience ends.
-    pub(super) async fn comes(&mut self, what: &str, look: impl AsyncFn() -> Seen) -> Result<(), Error> {
+    pub(super) async fn comes(
+        &mut self,
+        source: Source,
+        what: &str,
+        look: impl AsyncFn() -> Seen,
+    ) -> Result<(), Error> {
         let (began, patience) = (Instant::now(), self.patience());
         loop {
             match look().await {
-                Ok(()) => return self.note(what, began.elapsed(), Ok(())),
+                Ok(()) => return self.note(source, what, began.elapsed(), Ok(())),
                 Err(instead) if began.elapsed() >= patience => {
-                    return self.note(what, began.elapsed(), Err(instead));
+                    return self.note(source, what, began.elapsed(), Err(instead));
                 }
                 Err(_) => sleep(LOOK_EVERY).await,
             }
@@ -49,35 +68,46 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Expects that a state is there now.
-    pub(super) fn is(&mut self, what: &str, seen: Seen) -> Result<(), Error> {
-        self.note(what, Duration::ZERO, seen)
+    pub(super) fn is(&mut self, source: Source, what: &str, seen: Seen) -> Result<(), Error> {
+        self.note(source, what, Duration::ZERO, seen)
     }
 
-    /// Tells how long everything took.
-    pub(super) fn tell_time(&mut self, took: Duration) -> Result<(), Error> {
-        self.terminal.line(format_args!("\nAll of this took {:.1} s.", took.as_secs_f64()))
+    /// Tells what was checked in which time, and in the last line how it went.
+    pub(super) fn tell_end(&mut self, took: Duration) -> Result<(), Error> {
+        let Self { terminal, passed, failed, in_clusters } = self;
+        assert!(*failed > 0 || *in_clusters >= IN_CLUSTERS_MIN, "{in_clusters} checks read the clusters");
+        let from_hubs = *passed + *failed - *in_clusters;
+        terminal.line(format_args!(
+            "\nAll of this took {:.1} s. {in_clusters} checks were read from the clusters' own files, {from_hubs} \
+             from what hubs and programs said.",
+            took.as_secs_f64()
+        ))?;
+        terminal.line(format_args!("demo: {passed} checks passed, {failed} failed"))
     }
 
-    /// Prints the last line. Failed checks are an error.
-    pub(super) fn end(self) -> Result<(), Error> {
-        let Self { terminal, passed, failed } = self;
-        terminal.line(format_args!("demo: {passed} checks passed, {failed} failed"))?;
-        if failed > 0 { Err(Error::Some(failed, passed + failed)) } else { Ok(()) }
+    /// Failed checks are an error.
+    pub(super) fn verdict(&self) -> Result<(), Error> {
+        if self.failed > 0 { Err(Error::Some(self.failed, self.passed + self.failed)) } else { Ok(()) }
     }
 
     fn patience(&self) -> Duration {
         if self.failed == 0 { PATIENCE } else { PATIENCE_AFTER_FAILURE }
     }
 
-    fn note(&mut self, what: &str, took: Duration, seen: Seen) -> Result<(), Error> {
+    fn note(&mut self, source: Source, what: &str, took: Duration, seen: Seen) -> Result<(), Error> {
+        let mark = match source {
+            Source::Cluster => "[cluster]",
+            Source::Hub => "[hub]    ",
+        };
+        self.in_clusters += usize::from(source == Source::Cluster);
         match seen {
             Ok(()) => {
                 self.passed += 1;
-                self.terminal.line(format_args!("  ✓ {what} ({} ms)", took.as_millis()))
+                self.terminal.line(format_args!("  ✓ {mark} {what} ({} ms)", took.as_millis()))
             }
             Err(instead) => {
                 self.failed += 1;
-                self.terminal.line(format_args!("  ✗ {what}: {instead}"))
+                self.terminal.line(format_args!("  ✗ {mark} {what}: {instead}"))
             }
         }
     }

@@ -11,7 +11,7 @@ mod placing;
 use canopy_proto::admin::v1::{Object, object::Spec};
 use canopy_proto::document;
 
-use super::check::{Checks, Seen};
+use super::check::{Checks, Seen, Source};
 use super::clusters::Clusters;
 use super::desk::Desk;
 use super::fleet::Fleet;
@@ -72,7 +72,9 @@ impl Story<'_, '_> {
                 (all, healthy)
             ))
         };
-        checks.comes(&format!("the root counts {workload} as the clusters do, all healthy"), look).await
+        checks
+            .comes(Source::Hub, &format!("the root counts {workload} as the clusters do, all healthy"), look)
+            .await
     }
 }
 

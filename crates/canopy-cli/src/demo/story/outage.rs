@@ -4,7 +4,7 @@ use canopy_proto::admin::v1::Kind;
 use tonic::Code;
 
 use super::{ALL, EXAMPLE, Story, example, placement, small};
-use crate::demo::check::Seen;
+use crate::demo::check::{Seen, Source};
 use crate::error::{Asked, Error};
 
 /// What the region itself has created: its home is the regional hub.
@@ -19,9 +19,13 @@ impl Story<'_, '_> {
         region.put(small(REGIONAL, "shifts", "early")?).await?;
         let (early, _) = region.workload(REGIONAL).await?;
         let Self { clusters, checks, fleet } = self;
-        checks.comes("eu/line-1 runs it", async || clusters.run(REGIONAL, &early, &["eu/line-1"])).await?;
+        checks
+            .comes(Source::Cluster, "eu/line-1 runs it", async || {
+                clusters.run(REGIONAL, &early, &["eu/line-1"])
+            })
+            .await?;
         let elsewhere = clusters.lack(REGIONAL, &["us/line-4", "us/line-6"]);
-        checks.is("the other region does not have it", elsewhere)?;
+        checks.is(Source::Cluster, "the other region does not have it", elsewhere)?;
         let (before, _) = fleet.hub("/").workload(EXAMPLE).await?;
         fleet.wan("eu").cut();
         checks.tell("  The regional hub is killed and started again, and so is the agent of eu/line-1.")?;
@@ -52,22 +56,36 @@ impl Story<'_, '_> {
 
         let Self { clusters, checks, .. } = self;
         let near = ["us/line-4", "us/line-6"];
-        checks.comes("us runs the root's update", async || clusters.run(EXAMPLE, &after, &near)).await?;
         checks
-            .comes("us no longer has what was deleted", async || clusters.lack("tool-tables", &near))
+            .comes(Source::Cluster, "us runs the root's update", async || {
+                clusters.run(EXAMPLE, &after, &near)
+            })
+            .await?;
+        checks
+            .comes(Source::Cluster, "us no longer has what was deleted", async || {
+                clusters.lack("tool-tables", &near)
+            })
             .await?;
         let own = async || clusters.run(REGIONAL, &late, &["eu/line-1"]);
-        checks.comes("eu/line-1 runs the region's update, without the root", own).await?;
+        checks.comes(Source::Cluster, "eu/line-1 runs the region's update, without the root", own).await?;
         let kept = clusters.run(EXAMPLE, before, &["eu/line-1"]);
-        checks.is("eu/line-1 still runs what it ran before the cut", kept)?;
+        checks.is(Source::Cluster, "eu/line-1 still runs what it ran before the cut", kept)?;
         let silent = clusters.run("tool-tables", &tables, &["eu/line-1"]);
-        checks.is("silence has deleted nothing: eu/line-1 still has what the root deleted", silent)?;
+        checks.is(
+            Source::Cluster,
+            "silence has deleted nothing: eu/line-1 still has what the root deleted",
+            silent,
+        )?;
         let beyond = self.root().delete(Kind::Workload, REGIONAL, "eu").await?;
         let refused = match beyond {
             Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        self.checks.is("a write at the root to what lives in eu says that eu cannot be reached", refused)
+        self.checks.is(
+            Source::Hub,
+            "a write at the root to what lives in eu says that eu cannot be reached",
+            refused,
+        )
     }
 
     /// The line is mended.
@@ -78,17 +96,21 @@ impl Story<'_, '_> {
         let (late, _) = self.fleet.hub("eu").workload(REGIONAL).await?;
         let Self { clusters, checks, fleet } = self;
         let updated = async || clusters.run(EXAMPLE, &after, &["eu/line-1"]);
-        checks.comes("eu/line-1 runs the root's update", updated).await?;
+        checks.comes(Source::Cluster, "eu/line-1 runs the root's update", updated).await?;
         let differs = if before == after { Err("the update changed nothing".to_owned()) } else { Ok(()) };
-        checks.is("that is another revision than before the cut", differs)?;
+        checks.is(Source::Hub, "that is another revision than before the cut", differs)?;
         let gone = async || clusters.lack("tool-tables", &ALL);
-        checks.comes("what the root deleted is gone everywhere", gone).await?;
+        checks.comes(Source::Cluster, "what the root deleted is gone everywhere", gone).await?;
         let own = clusters.run(REGIONAL, &late, &["eu/line-1"]);
-        checks.is("the region's own workload is still there, as the region changed it", own)?;
+        checks.is(
+            Source::Cluster,
+            "the region's own workload is still there, as the region changed it",
+            own,
+        )?;
         let two = clusters.holders("colour-check", &ALL);
         let two = two.and_then(|on| if on.len() == 2 { Ok(()) } else { Err(format!("it runs on {on:?}")) });
-        checks.is("two paint lines still run the colour check", two)?;
-        checks.comes("the root sees all six clusters connected", connected(fleet)).await?;
+        checks.is(Source::Cluster, "two paint lines still run the colour check", two)?;
+        checks.comes(Source::Hub, "the root sees all six clusters connected", connected(fleet)).await?;
         let orphans = async || -> Seen {
             let (root, eu) = (fleet.hub("/").orphans().await, fleet.hub("eu").orphans().await);
             match (root, eu) {
@@ -96,7 +118,7 @@ impl Story<'_, '_> {
                 other => Err(format!("orphans at the root and at eu: {other:?}")),
             }
         };
-        checks.comes("nothing is orphaned", orphans).await?;
+        checks.comes(Source::Hub, "nothing is orphaned", orphans).await?;
         self.status_agrees(EXAMPLE).await
     }
 
@@ -108,13 +130,13 @@ impl Story<'_, '_> {
         let (after, _) = self.root().workload(EXAMPLE).await?;
         let Self { clusters, checks, fleet } = self;
         let others = async || clusters.run(EXAMPLE, &after, &["eu/line-1", "us/line-6"]);
-        checks.comes("the others run the update", others).await?;
+        checks.comes(Source::Cluster, "the others run the update", others).await?;
         let kept = clusters.run(EXAMPLE, &before, &["us/line-4"]);
-        checks.is("us/line-4 still runs what it ran", kept)?;
+        checks.is(Source::Cluster, "us/line-4 still runs what it ran", kept)?;
         checks.tell("  It is started again.")?;
         fleet.restart("us/line-4")?;
         let caught_up = async || clusters.run(EXAMPLE, &after, &["us/line-4"]);
-        checks.comes("us/line-4 runs the update", caught_up).await?;
+        checks.comes(Source::Cluster, "us/line-4 runs the update", caught_up).await?;
         self.status_agrees(EXAMPLE).await
     }
 
@@ -131,10 +153,12 @@ impl Story<'_, '_> {
             .await?
             .map_err(Error::refused(Asked::change("delete", Kind::Workload)))?;
         let Self { clusters, checks, fleet } = self;
-        checks.comes("nothing is left in any cluster", async || clusters.empty(&ALL)).await?;
+        checks
+            .comes(Source::Cluster, "nothing is left in any cluster", async || clusters.empty(&ALL))
+            .await?;
         let root = fleet.hub("/");
         let freed = async || root.lacks(Kind::Workload, EXAMPLE).await;
-        checks.comes("the name line-reconfiguration is free again", freed).await
+        checks.comes(Source::Hub, "the name line-reconfiguration is free again", freed).await
     }
 }
 

@@ -4,7 +4,7 @@ use canopy_proto::admin::v1::Kind;
 use tonic::Code;
 
 use super::{ALL, EXAMPLE, PLACEMENT, Story, example, manifests, placement, read, small};
-use crate::demo::check::Seen;
+use crate::demo::check::{Seen, Source};
 use crate::error::Error;
 
 /// The content of the large workload, in bytes: more than a row carries.
@@ -19,15 +19,15 @@ impl Story<'_, '_> {
             let found = (told.hubs, told.clusters, told.connected);
             if found == (2, 6, 6) { Ok(()) } else { Err(format!("hubs, clusters, connected: {found:?}")) }
         };
-        checks.comes("the root sees 2 hubs and 6 connected clusters", whole).await?;
-        checks.comes("nothing runs in any cluster", async || clusters.empty(&ALL)).await?;
+        checks.comes(Source::Hub, "the root sees 2 hubs and 6 connected clusters", whole).await?;
+        checks.comes(Source::Cluster, "nothing runs in any cluster", async || clusters.empty(&ALL)).await?;
         let stolen = fleet.join_again().await?;
         let refused = match stolen {
             Err(said) if said.contains("used") => Ok(()),
             Err(said) => Err(format!("it was refused with other words: {said}")),
             Ok(()) => Err("it was accepted".to_owned()),
         };
-        checks.is("a token that was used admits nobody else", refused)
+        checks.is(Source::Hub, "a token that was used admits nobody else", refused)
     }
 
     pub(super) async fn place(&mut self) -> Result<(), Error> {
@@ -41,15 +41,15 @@ impl Story<'_, '_> {
         let Self { clusters, checks, .. } = self;
         for cluster in ["eu/line-1", "eu/line-2", "us/line-4"] {
             let runs = async || clusters.run(EXAMPLE, &revision, &[cluster]);
-            checks.comes(&format!("{cluster} runs it"), runs).await?;
+            checks.comes(Source::Cluster, &format!("{cluster} runs it"), runs).await?;
         }
         let whole = match clusters.running("eu/line-1", EXAMPLE) {
             Ok(Some(running)) if running.objects.len() == objects => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        checks.is(&format!("eu/line-1 has all {objects} of its objects"), whole)?;
+        checks.is(Source::Cluster, &format!("eu/line-1 has all {objects} of its objects"), whole)?;
         let rest = clusters.lack(EXAMPLE, &["eu/line-3", "us/line-5", "us/line-6"]);
-        checks.is("the paint lines do not have it", rest)?;
+        checks.is(Source::Cluster, "the paint lines do not have it", rest)?;
         self.status_agrees(EXAMPLE).await
     }
 
@@ -59,11 +59,15 @@ impl Story<'_, '_> {
         self.root().set_line("eu/line-2", "paint").await?;
         self.root().set_line("us/line-6", "cnc").await?;
         let Self { clusters, checks, .. } = self;
-        checks.comes("it is removed from eu/line-2", async || clusters.lack(EXAMPLE, &["eu/line-2"])).await?;
+        checks
+            .comes(Source::Cluster, "it is removed from eu/line-2", async || {
+                clusters.lack(EXAMPLE, &["eu/line-2"])
+            })
+            .await?;
         let runs = async || clusters.run(EXAMPLE, &revision, &["us/line-6"]);
-        checks.comes("it runs on us/line-6", runs).await?;
+        checks.comes(Source::Cluster, "it runs on us/line-6", runs).await?;
         let kept = clusters.run(EXAMPLE, &revision, &["eu/line-1", "us/line-4"]);
-        checks.is("eu/line-1 and us/line-4 were left alone", kept)
+        checks.is(Source::Cluster, "eu/line-1 and us/line-4 were left alone", kept)
     }
 
     pub(super) async fn update(&mut self) -> Result<(), Error> {
@@ -76,14 +80,22 @@ impl Story<'_, '_> {
         let late = self.root().apply(example(9)?, &seen.resource_version).await?;
         let Self { clusters, checks, .. } = self;
         let differs = if old == new { Err(format!("both are {new}")) } else { Ok(()) };
-        checks.is("the update is another revision", differs)?;
-        checks.comes("all three clusters run it", async || clusters.run(EXAMPLE, &new, &selected)).await?;
+        checks.is(Source::Hub, "the update is another revision", differs)?;
+        checks
+            .comes(Source::Cluster, "all three clusters run it", async || {
+                clusters.run(EXAMPLE, &new, &selected)
+            })
+            .await?;
         let refused = match late {
             Err(status) if status.code() == Code::Aborted => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        checks.is("a change of what somebody else has changed since is refused", refused)?;
-        checks.is("the refused change reached no cluster", clusters.run(EXAMPLE, &new, &selected))?;
+        checks.is(Source::Hub, "a change of what somebody else has changed since is refused", refused)?;
+        checks.is(
+            Source::Cluster,
+            "the refused change reached no cluster",
+            clusters.run(EXAMPLE, &new, &selected),
+        )?;
         self.status_agrees(EXAMPLE).await
     }
 
@@ -96,7 +108,7 @@ impl Story<'_, '_> {
         let Self { clusters, checks, .. } = self;
         for cluster in ["eu/line-1", "us/line-4", "us/line-6"] {
             let runs = async || clusters.run("tool-tables", &revision, &[cluster]);
-            checks.comes(&format!("{cluster} runs it"), runs).await?;
+            checks.comes(Source::Cluster, &format!("{cluster} runs it"), runs).await?;
         }
         Ok(())
     }
@@ -114,10 +126,16 @@ impl Story<'_, '_> {
             }
         };
         let Self { fleet, clusters, checks } = self;
-        checks.comes("exactly two clusters run it", async || two(clusters).map(drop)).await?;
+        checks
+            .comes(Source::Cluster, "exactly two clusters run it", async || two(clusters).map(drop))
+            .await?;
         let before = two(clusters).unwrap_or_default();
         let all_paint = before.iter().all(|cluster| paint.contains(cluster));
-        checks.is("both are paint lines", if all_paint { Ok(()) } else { Err(format!("{before:?}")) })?;
+        checks.is(
+            Source::Cluster,
+            "both are paint lines",
+            if all_paint { Ok(()) } else { Err(format!("{before:?}")) },
+        )?;
         let Some(leaving) = before.first().copied() else { return Ok(()) };
         checks.tell(&format!("  {leaving} stops painting."))?;
         fleet.hub("/").set_line(leaving, "spare").await?;
@@ -126,6 +144,8 @@ impl Story<'_, '_> {
             let fit = holders.iter().all(|cluster| paint.contains(cluster) && *cluster != leaving);
             if fit { Ok(()) } else { Err(format!("it runs on {holders:?}")) }
         };
-        checks.comes("the third line has taken its place, so two run it again", replaced).await
+        checks
+            .comes(Source::Cluster, "the third line has taken its place, so two run it again", replaced)
+            .await
     }
 }
