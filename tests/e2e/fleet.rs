@@ -1,28 +1,22 @@
 //! A root, a region behind a line that can fall silent, and agents: the real programs as processes.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use canopy_cli::wan::Wan;
+use canopy_testbed::{Nodes, Wan, free_address};
 
 /// The processes of a small tree, killed on drop.
 pub(crate) struct Fleet {
     folder: tempfile::TempDir,
     programs: PathBuf,
-    nodes: BTreeMap<String, Node>,
+    nodes: Nodes,
     /// Where each hub listens for administrators.
     admins: BTreeMap<String, SocketAddr>,
     /// The line between the region and the root.
     pub(crate) wan: Wan,
-}
-
-struct Node {
-    program: &'static str,
-    arguments: Vec<String>,
-    child: Option<Child>,
 }
 
 impl Fleet {
@@ -33,19 +27,19 @@ impl Fleet {
         ensure!(build.status()?.success(), "the programs do not build");
         let test = std::env::current_exe()?;
         let programs = test.ancestors().nth(2).context("the test stands in target/*/deps")?.to_owned();
-        let below = free()?;
+        let below = free_address()?;
         let wan = Wan::open(below).await?;
         let folder = tempfile::tempdir()?;
-        let mut fleet = Self { folder, programs, nodes: BTreeMap::new(), admins: BTreeMap::new(), wan };
+        let mut fleet = Self { folder, programs, nodes: Nodes::default(), admins: BTreeMap::new(), wan };
         fleet.add_hub("root", below, &fleet.wan.address.to_string(), None)?;
         let token = fleet.token(&["--parent", "/", "--hub", "--name", "eu"]).await?;
-        let below = free()?;
+        let below = free_address()?;
         fleet.add_hub("eu", below, &below.to_string(), Some(&token))?;
         Ok(fleet)
     }
 
     fn add_hub(&mut self, name: &str, below: SocketAddr, advertise: &str, token: Option<&str>) -> Result<()> {
-        let (data, address) = (self.data(name), free()?);
+        let (data, address) = (self.data(name), free_address()?);
         let admin = address.to_string();
         self.admins.insert(name.to_owned(), address);
         let listen = below.to_string();
@@ -64,9 +58,10 @@ impl Fleet {
             }
         };
         succeeded(&made)?;
-        let health = free()?.to_string();
-        let run = ["run"].into_iter().chain(place).chain(["--health", &health]).map(str::to_owned).collect();
-        self.add(name, "canopy-hub", run)
+        let health = free_address()?.to_string();
+        let mut run = self.program("canopy-hub");
+        run.arg("run").args(place).args(["--health", &health]);
+        self.add(name, run)
     }
 
     /// Joins an agent below `eu` and starts it on the cluster of this kubeconfig.
@@ -86,8 +81,9 @@ impl Fleet {
         let joined =
             self.program("canopy-agent").args(["join", "--data", &data, "--token", &token]).output()?;
         succeeded(&joined)?;
-        let run = ["run", "--data", &data].iter().chain(cluster).map(|word| (*word).to_owned()).collect();
-        self.add(name, "canopy-agent", run)
+        let mut run = self.program("canopy-agent");
+        run.args(["run", "--data", &data]).args(cluster);
+        self.add(name, run)
     }
 
     /// A command line of one of the programs, `canopy-hub join --data …`; the first word names it.
@@ -119,37 +115,24 @@ impl Fleet {
 
     /// How a node's process ended; none while it runs.
     pub(crate) fn ended(&mut self, name: &str) -> Result<Option<ExitStatus>> {
-        let node = self.nodes.get_mut(name).context("no such node")?;
-        Ok(node.child.as_mut().context("it was killed")?.try_wait()?)
+        Ok(self.nodes.ended(name)?)
     }
 
-    fn add(&mut self, name: &str, program: &'static str, arguments: Vec<String>) -> Result<()> {
-        self.nodes.insert(name.to_owned(), Node { program, arguments, child: None });
-        self.restart(name)
+    fn add(&mut self, name: &str, mut command: Command) -> Result<()> {
+        let log = self.folder.path().join(format!("{name}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.nodes.add(name, command).with_context(|| format!("starting {name}"))
     }
 
     /// Kills a node as `kill -9` does.
     pub(crate) fn kill(&mut self, name: &str) -> Result<()> {
-        let node = self.nodes.get_mut(name).context("no such node")?;
-        if let Some(mut child) = node.child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        Ok(self.nodes.kill(name)?)
     }
 
     /// Starts a node that was killed.
     pub(crate) fn restart(&mut self, name: &str) -> Result<()> {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join(format!("{name}.log")))?;
-        let node = &self.nodes[name];
-        let mut command = self.program(node.program);
-        command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().with_context(|| format!("starting {name}"))?;
-        self.nodes.get_mut(name).context("no such node")?.child = Some(child);
-        Ok(())
+        self.nodes.restart(name).with_context(|| format!("starting {name}"))
     }
 
     /// A token, as soon as the hub can be reached.
@@ -201,23 +184,6 @@ impl Fleet {
     fn contexts(&self) -> PathBuf {
         self.folder.path().join("config.yaml")
     }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for node in self.nodes.values_mut() {
-            if let Some(child) = &mut node.child {
-                // It may have ended by itself; then there is nothing to end.
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-        }
-    }
-}
-
-/// An address that nobody listens on.
-pub(crate) fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 fn succeeded(output: &Output) -> Result<()> {

@@ -8,11 +8,12 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use canopy_identity::JoinToken;
+use canopy_testbed::free_address;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
-use crate::fleet::{Fleet, free};
+use crate::fleet::Fleet;
 use crate::machine::{revision, told};
 use crate::{PLACEMENT, STATE_MAX, until, workload};
 
@@ -182,7 +183,7 @@ async fn tokens(fleet: &Fleet) -> Result<Vec<Row>> {
         Ok((SystemTime::UNIX_EPOCH.elapsed()?.as_secs() > expires).then_some(()))
     })
     .await?;
-    let (nobody, proxy) = (free()?, breaking_proxy().await?);
+    let (nobody, proxy) = (free_address()?, breaking_proxy().await?);
     let proxied = ["Plant Proxy", "TLS-breaking proxy", "exception"];
     let mut rows = vec![
         row("a used token", join("canopy-agent", "thief", &used), &["already used", "canopy token create"]),

@@ -4,7 +4,7 @@
 //! real sockets, mutual TLS and a store on disk. They are killed and cut off from each other, and
 //! what came of it is read from the clusters' own files.
 //!
-//! - `fleet`: the processes; [`crate::wan`]: the lines between them;
+//! - `fleet`: the processes and the lines between them;
 //! - `desk`: what is asked of hubs; `clusters`: what really runs;
 //! - `check`: what is expected; `story`: what happens.
 

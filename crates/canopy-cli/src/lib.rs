@@ -14,7 +14,6 @@ pub mod connect;
 pub mod error;
 pub mod session;
 pub mod terminal;
-pub mod wan;
 
 mod age;
 mod commands;

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use canopy_identity::JoinToken;
 use canopy_proto::admin::v1::Role;
+use canopy_testbed::{Nodes, Wan};
 use tokio::time::sleep;
 
 use super::desk::Desk;
@@ -20,7 +21,6 @@ use super::failed;
 
 use crate::context::Contexts;
 use crate::error::Error;
-use crate::wan::Wan;
 
 /// How long a hub may take to answer after its start.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ pub(super) const REGIONS: [(&str, [(&str, &str); 3]); 2] = [
 /// A running fleet. Dropping it kills all of its processes.
 pub(super) struct Fleet {
     folder: PathBuf,
-    nodes: BTreeMap<String, Node>,
+    nodes: Nodes,
     wans: BTreeMap<String, Wan>,
     desks: BTreeMap<String, Desk>,
     /// Where hubs listen for those below.
@@ -45,18 +45,13 @@ pub(super) struct Fleet {
     used_token: String,
 }
 
-struct Node {
-    arguments: Vec<String>,
-    child: Option<Child>,
-}
-
 impl Fleet {
     /// Starts the root, the regional hubs and the agents, whose folders lie below `folder`. The
     /// embedded cluster of `liar` says that it applies, and does not.
     pub(super) async fn start(folder: &Path, liar: Option<&str>) -> Result<Self, Error> {
         let mut fleet = Self {
             folder: folder.to_owned(),
-            nodes: BTreeMap::new(),
+            nodes: Nodes::default(),
             wans: BTreeMap::new(),
             desks: BTreeMap::new(),
             listens: BTreeMap::new(),
@@ -112,9 +107,7 @@ impl Fleet {
         let data = self.data(path);
         let run = ["hub", "run", "--data", &data, "--listen", &listen, "--advertise", &listen];
         let rest = ["--admin", &admin, "--health", &health];
-        let arguments = run.iter().chain(&rest).map(|&argument| argument.to_owned()).collect();
-        self.nodes.insert(path.to_owned(), Node { arguments, child: None });
-        self.restart(path)?;
+        self.run(path, &[&run[..], &rest].concat())?;
         self.answers(path).await
     }
 
@@ -132,12 +125,23 @@ impl Fleet {
         let join = ["agent", "join", "--data", &data, "--token", &token];
         self.once(&join.map(str::to_owned)).await?.map_err(Error::Usage)?;
         self.used_token = token;
-        let mut arguments = ["agent", "run", "--embedded", "--data", &data].map(str::to_owned).to_vec();
+        let mut arguments = vec!["agent", "run", "--embedded", "--data", &data];
         if liar == Some(&path) {
-            arguments.push("--embedded-lies".to_owned());
+            arguments.push("--embedded-lies");
         }
-        self.nodes.insert(path.clone(), Node { arguments, child: None });
-        self.restart(&path)
+        self.run(&path, &arguments)
+    }
+
+    /// Starts a node.
+    fn run(&mut self, path: &str, arguments: &[&str]) -> Result<(), Error> {
+        let mut command = this_program()?;
+        command
+            .arg(super::ATTACHED)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(self.log(path)?);
+        self.nodes.add(path, command).map_err(failed("start a node"))
     }
 
     /// Tries to join with a token that was used already; the error is what the hub said.
@@ -158,26 +162,12 @@ impl Fleet {
 
     /// Kills a node as `kill -9` does.
     pub(super) fn kill(&mut self, path: &str) -> Result<(), Error> {
-        let node = self.nodes.get_mut(path).expect("it is a node of the fleet");
-        if let Some(mut child) = node.child.take() {
-            child.kill().and_then(|()| child.wait()).map_err(failed("kill a node"))?;
-        }
-        Ok(())
+        self.nodes.kill(path).map_err(failed("kill a node"))
     }
 
     /// Starts a node again that was killed.
     pub(super) fn restart(&mut self, path: &str) -> Result<(), Error> {
-        let log = self.log(path)?;
-        let node = self.nodes.get_mut(path).expect("it is a node of the fleet");
-        let mut command = this_program()?;
-        command
-            .arg(super::ATTACHED)
-            .args(&node.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log);
-        node.child = Some(command.spawn().map_err(failed("start a node"))?);
-        Ok(())
+        self.nodes.restart(path).map_err(failed("start a node"))
     }
 
     /// Waits until a hub answers administrators.
@@ -222,17 +212,6 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for node in self.nodes.values_mut() {
-            if let Some(child) = &mut node.child {
-                // Those that have ended by themselves cannot be killed.
-                let _ = child.kill().and_then(|()| child.wait());
-            }
-        }
-    }
-}
-
 fn this_program() -> Result<Command, Error> {
     let mut command = Command::new(std::env::current_exe().map_err(failed("find this program"))?);
     // What is set for the caller's own nodes does not concern these.
@@ -240,8 +219,6 @@ fn this_program() -> Result<Command, Error> {
     Ok(command)
 }
 
-/// An address on which nothing listens yet.
 fn free_address() -> Result<SocketAddr, Error> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map_err(failed("find a free port"))
+    canopy_testbed::free_address().map_err(failed("find a free port"))
 }

@@ -1,5 +1,4 @@
-//! The line between a region and the root, for the demonstration and for tests: a proxy that can
-//! fall silent.
+//! The line between a region and the root: a proxy that can fall silent.
 //!
 //! A cut line closes nothing, as on a real WAN: connections stay open and carry nothing, and new
 //! ones are accepted and carry nothing either. What was sent meanwhile arrives when it is mended.
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// One line, open until it is cut.
+#[derive(Debug)]
 pub struct Wan {
     /// Where the near end reaches the far one.
     pub address: SocketAddr,
@@ -80,6 +80,7 @@ async fn spoken(silent: &mut watch::Receiver<bool>) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 mod tests {
     use std::time::Duration;
 
