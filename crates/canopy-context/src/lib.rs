@@ -102,7 +102,8 @@ pub enum Error {
     /// The name is another context's, whose key must not be lost.
     #[error(
         "context {name:?} is there already, of {} and perhaps of another fleet: choose another name with \
-         --context-name", of.as_deref().unwrap_or("somebody else")
+         --context-name, or renew that one with its own --admin-name",
+        of.as_deref().unwrap_or("somebody else")
     )]
     Taken {
         /// The name.

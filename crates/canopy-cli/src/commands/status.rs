@@ -125,7 +125,10 @@ impl Hubs {
         let name = name_of(object);
         let silent_ms = (!hub.connected).then_some(hub.age_ms);
         match silent_ms {
-            Some(age) => self.problems.push(format!("{name}: disconnected for {}", age::text(age))),
+            Some(age) => {
+                let leaving = if summary(object) == "Terminating" { "Terminating, " } else { "" };
+                self.problems.push(format!("{name}: {leaving}disconnected for {}", age::text(age)));
+            }
             None => self.problems.extend(trouble(&name, status.and_then(ready))),
         }
         let path = object.metadata.as_ref().and_then(|metadata| metadata.name.parse().ok());
@@ -246,7 +249,7 @@ mod tests {
         hubs.add(&hub("eu", "NotReported", fleet(5, 2), None));
         hubs.add(&hub("eu/a", "", fleet(3, 1), None));
         hubs.add(&hub("us", "", fleet(4, 3), Some(120_000)));
-        hubs.add(&hub("us/b", "", fleet(1, 1), Some(60_000)));
+        hubs.add(&hub("us/b", "Terminating", fleet(1, 1), Some(60_000)));
         assert_eq!(hubs.dark(), "; 4 of them below disconnected hubs, as of 2m ago");
         let problems = hubs.problems();
         let heads: Vec<_> = problems.iter().map(|line| line.split("; `").next().unwrap()).collect();
@@ -255,7 +258,7 @@ mod tests {
             [
                 "hub/eu: NotReported",
                 "hub/us: disconnected for 2m",
-                "hub/us/b: disconnected for 60s",
+                "hub/us/b: Terminating, disconnected for 60s",
                 "hub/eu: 1 of its clusters disconnected",
                 "hub/eu/a: 2 of its clusters disconnected",
                 "hub/us: 1 of its clusters disconnected, as of 2m ago",
