@@ -16,10 +16,12 @@ fn say(fleet: &Fleet, name: &str, words: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The revision that a cluster runs of the first workload.
+/// The revision that a cluster runs of the workload `proposals`.
 pub(crate) fn revision(fleet: &Fleet, name: &str) -> Result<Option<String>> {
     let contents = fleet.embedded(name)?;
-    let running = contents["workloads"].as_object().and_then(|workloads| workloads.values().next());
+    let mut workloads =
+        contents["workloads"].as_object().into_iter().flat_map(|workloads| workloads.values());
+    let running = workloads.find(|running| running["name"] == "proposals");
     Ok(running.and_then(|running| running["revision"].as_str()).map(str::to_owned))
 }
 

@@ -38,7 +38,7 @@ pub enum Error {
     #[error("{}: {}{}", asked.what, message(asked, status), advice(asked, status))]
     Refused { asked: Asked, status: Box<Status> },
     /// The connection ended before the answer.
-    #[error("{}: the hub hung up before it answered: {why}; see that it runs{}", asked.what, again(asked))]
+    #[error("{}: the hub hung up before it answered: {why}; see that it runs{}", asked.what, unsure(asked))]
     Broken { asked: Asked, why: String },
     #[error("the demonstration could not {doing}")]
     Demo {
@@ -111,9 +111,14 @@ fn advice(asked: &Asked, status: &Status) -> &'static str {
     }
 }
 
+/// The hub itself says that a change may have been carried out.
 fn again(asked: &Asked) -> &'static str {
+    if asked.changes { "; look with `canopy get`, then try again" } else { "; try again" }
+}
+
+fn unsure(asked: &Asked) -> &'static str {
     match asked.changes {
-        true => "; the change may still happen: look with `canopy get`, then try again",
+        true => "; the change may have been carried out: look with `canopy get`, then try again",
         false => "; try again",
     }
 }
