@@ -48,6 +48,9 @@ pub enum Problem {
     /// It is no YAML, or a field is misspelt, missing or of another type.
     #[error("{0}")]
     Yaml(String),
+    /// A text, a list or a number.
+    #[error("expected a mapping with apiVersion, kind, metadata and spec")]
+    NoMapping,
     /// Written for something else.
     #[error("apiVersion is {0:?}, expected {API_VERSION:?}")]
     ApiVersion(String),
@@ -137,7 +140,10 @@ fn objects(text: &str) -> Vec<Result<v1::Object, (Place, Problem)>> {
 
 /// One object; a problem comes with its line inside the text, from 1.
 fn object(text: &str) -> Result<v1::Object, (usize, Problem)> {
-    let Header { api_version, kind } = yaml(text)?;
+    let Header { api_version, kind } = yaml(text).map_err(|unread| {
+        let is_other = yaml(text).is_ok_and(|value: Value| !value.is_object());
+        if is_other { (1, Problem::NoMapping) } else { unread }
+    })?;
     if api_version != API_VERSION {
         return Err((1, Problem::ApiVersion(api_version)));
     }
