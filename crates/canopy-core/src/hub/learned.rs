@@ -104,12 +104,9 @@ impl Hub {
         let orphaned = |key: Key| {
             self.parent.as_ref().and_then(|edge| edge.inbox.row(&key)).is_some_and(|row| row.orphaned)
         };
-        let waits = match key.kind {
-            RowKind::Verdict | RowKind::Doubt => false,
-            RowKind::Grant => orphaned(Key::new(RowKind::Object, key.uid)),
-            _ => return,
-        };
-        if waits || !orphaned(key) {
+        let of_its_object = matches!(key.kind, RowKind::Verdict | RowKind::Doubt | RowKind::Grant);
+        let waits = key.kind == RowKind::Grant && orphaned(Key::new(RowKind::Object, key.uid));
+        if !of_its_object || waits || !orphaned(key) {
             return;
         }
         if let Some(edge) = &mut self.parent {

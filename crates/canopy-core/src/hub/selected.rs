@@ -39,7 +39,7 @@ impl Hub {
     /// A placement came, changed or is gone: its own clusters are counted from the beginning.
     pub(super) fn count_selected(&mut self, uid: Uid) {
         let spec = self.object(uid).and_then(|object| object.placement());
-        if !spec.is_some_and(|spec| spec.number_of_clusters.is_none()) {
+        if spec.is_none_or(|spec| spec.number_of_clusters.is_some()) {
             self.selects.remove(&uid);
             return;
         }

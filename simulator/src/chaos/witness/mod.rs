@@ -47,10 +47,16 @@ pub(crate) struct Witness {
     /// neighbour has proved it yet.
     unprovable_until: u64,
     holdings: BTreeMap<Uid, Holding>,
-    /// At which number and by which children a grant was last given back.
-    given_back: BTreeMap<Uid, (Option<u32>, BTreeSet<(usize, Name)>)>,
+    given_back: BTreeMap<Uid, GivenBack>,
     /// Hubs of which the disk was exchanged, with the cursor that it held.
     exchanged: BTreeMap<usize, Option<Value>>,
+}
+
+/// The children that gave a grant back since a placement's number is what it is.
+#[derive(Debug, Default)]
+struct GivenBack {
+    number: Option<u32>,
+    children: BTreeSet<(usize, Name)>,
 }
 
 impl Witness {
@@ -125,13 +131,13 @@ impl World {
             let now = view.share(*placement, name).grant;
             let number = view.object(*placement).and_then(|it| it.placement()?.number_of_clusters);
             let given = self.witness.given_back.entry(*placement).or_default();
-            if given.0 != number {
-                *given = (number, BTreeSet::new());
+            if given.number != number {
+                *given = GivenBack { number, children: BTreeSet::new() };
             }
             if now < before {
-                given.1.insert((hub, name.clone()));
-            } else if now > before && given.1.iter().any(|(_, other)| other != name) {
-                given.1.clear();
+                given.children.insert((hub, name.clone()));
+            } else if now > before && given.children.iter().any(|(_, other)| other != name) {
+                given.children.clear();
                 moved += 1;
             }
         }
