@@ -10,6 +10,7 @@ use canopy_link::limits::KeepAlive;
 use canopy_link::{Dialer, dial, enroll};
 use canopy_model::Digest;
 use canopy_proto::convert::one_line;
+use tokio::task::block_in_place;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -44,23 +45,23 @@ impl Fetch for ParentContent {
 
 /// Renews this hub's certificates in time, for ever.
 pub async fn stay_certified(registry: Arc<Registry>) -> anyhow::Result<()> {
-    loop {
-        if let Err(error) = renew(&registry).await {
-            warn!(error = format!("{error:#}"), "a certificate was not renewed; trying again in an hour");
+    let told = |outcome: anyhow::Result<()>, what| {
+        if let Err(error) = outcome {
+            let error = format!("{error:#}");
+            warn!(error, "this hub's {what} was not renewed; trying again in an hour");
         }
+    };
+    loop {
+        // First what needs nobody: a hub that is cut off keeps its own children.
+        told(block_in_place(|| reissue(&registry)), "TLS certificate");
+        told(renew_authority(&registry).await, "authority");
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// The authority is renewed by the hub above, the TLS certificate by this hub itself.
-async fn renew(registry: &Registry) -> anyhow::Result<()> {
+/// This hub issues its TLS certificate itself.
+fn reissue(registry: &Registry) -> anyhow::Result<()> {
     let (now, identity) = (seconds(), registry.identity());
-    if identity.parent().is_some() && Certified::read(identity.enrolled().1)?.renew_at() <= now {
-        let trust = registry.trust().clone();
-        registry.replace(enroll::renew(&identity, trust, registry.folder(), now).await?)?;
-        info!("this hub's authority is renewed");
-    }
-    let identity = registry.identity();
     if Certified::read(&identity.chain()[0])?.renew_at() <= now {
         let renewed = identity.reissued(now)?;
         registry.folder().save(&renewed)?;
@@ -68,4 +69,58 @@ async fn renew(registry: &Registry) -> anyhow::Result<()> {
         info!("this hub's TLS certificate is renewed");
     }
     Ok(())
+}
+
+/// The hub above renews the authority.
+async fn renew_authority(registry: &Registry) -> anyhow::Result<()> {
+    let (now, identity) = (seconds(), registry.identity());
+    if identity.parent().is_some() && Certified::read(identity.enrolled().1)?.renew_at() <= now {
+        let trust = registry.trust().clone();
+        registry.replace(enroll::renew(&identity, trust, registry.folder(), now).await?)?;
+        info!("this hub's authority is renewed");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use canopy_identity::authority::{AUTHORITY_LIFE_SECS, LEAF_LIFE_SECS};
+    use canopy_identity::{Folder, Identity, Key, ProvenKey, Role, key};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A hub whose certificates are all due, and whose hub above is away.
+    async fn cut_off() -> (tempfile::TempDir, Registry) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path().join("identity")).unwrap();
+        let joined = seconds() - AUTHORITY_LIFE_SECS / 4 * 3;
+        let root = Identity::root(&Default::default(), key::random_uid(), joined).unwrap();
+        let key = Key::generate().unwrap();
+        let proven = ProvenKey::from_request(&key.request().unwrap()).unwrap();
+        let authority = root.authority().unwrap();
+        let chain = authority.issue(Role::Hub, &"eu".parse().unwrap(), key::random_uid(), &proven, joined);
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let hub = Identity::joined(chain.unwrap(), key, vec![nobody.to_string()], joined).unwrap();
+        folder.create(&hub).unwrap();
+        (place, Registry::open(folder, hub).unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hub_that_is_cut_off_keeps_its_own_certificate() {
+        let (_place, registry) = cut_off().await;
+        let registry = Arc::new(registry);
+        let certifying = tokio::spawn(stay_certified(registry.clone()));
+        let present = || Certified::read(&registry.identity().chain()[0]).unwrap().not_after;
+        let renewed = async {
+            while present() <= seconds() + LEAF_LIFE_SECS / 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), renewed).await.expect("it has expired");
+        certifying.abort();
+        let kept = registry.folder().load(seconds()).unwrap();
+        assert_eq!(kept.chain(), registry.identity().chain());
+        assert!(renew_authority(&registry).await.is_err(), "the hub above was not asked");
+    }
 }
