@@ -93,6 +93,9 @@ pub enum Error {
         /// This authority.
         issuer: Peer,
     },
+    /// An administrator's certificate is not renewed.
+    #[error("the certificate of {0} cannot be renewed: its hub issues another with `canopy-hub admin`")]
+    RenewAdmin(Peer),
     /// The request is for another key.
     #[error("a renewal keeps its key, and the request of {0} is for another: join again")]
     RenewKey(Peer),
@@ -170,7 +173,8 @@ impl Authority {
         self.complete(self.leaf_template(&self.certified.peer, &usages, now), &*key.0)
     }
 
-    /// Issues again what `certificate` is, for the same node and key.
+    /// Issues again what `certificate` is, for the same node and key. An administrator is no node:
+    /// its certificates end, and the next one is asked for at the hub's machine.
     pub fn renew(
         &self,
         certificate: &[u8],
@@ -183,6 +187,9 @@ impl Authority {
         let ours = certificate::is_signed_by(certificate, &key_of_ours);
         if old.peer.path.parent().as_ref() != Some(self.path()) || !ours {
             return Err(Error::RenewForeign { subject: old.peer, issuer: self.certified.peer.clone() });
+        }
+        if old.peer.role == Role::Admin {
+            return Err(Error::RenewAdmin(old.peer));
         }
         if old.key != key.fingerprint() {
             return Err(Error::RenewKey(old.peer));

@@ -470,6 +470,15 @@ fn renewal_is_for_the_same_node_and_key() {
 }
 
 #[test]
+fn an_administrator_is_not_renewed() {
+    let fleet = Fleet::new();
+    let alice = join(&fleet.plant_7, Role::Admin, "alice");
+    let key = ProvenKey::from_request(&alice.key().request().unwrap()).unwrap();
+    let renewed = issuer(&fleet.plant_7).renew(&alice.chain()[0], &key, &Revocations::default(), now());
+    assert!(matches!(renewed, Err(authority::Error::RenewAdmin(_))));
+}
+
+#[test]
 fn six_tiers_of_hubs_stand_below_the_root() {
     let fleet = Fleet::new();
     let mut hub = fleet.plant_7.clone();

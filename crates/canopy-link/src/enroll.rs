@@ -238,7 +238,11 @@ fn status(refused: &Refused) -> Status {
             Code::InvalidArgument
         }
         Refused::Authority(
-            Issue::RenewForeign { .. } | Issue::RenewKey(_) | Issue::RenewRevoked(_) | Issue::RenewLate(_),
+            Issue::RenewForeign { .. }
+            | Issue::RenewAdmin(_)
+            | Issue::RenewKey(_)
+            | Issue::RenewRevoked(_)
+            | Issue::RenewLate(_),
         ) => Code::PermissionDenied,
         Refused::Key(_) | Refused::Field(_) => Code::InvalidArgument,
         Refused::Authority(_) | Refused::Hub(_) => {
