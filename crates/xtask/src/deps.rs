@@ -32,11 +32,24 @@ const RULES: &[Rule] = &[
     Rule { below: Some("canopy-core"), forbidden: NOT_PURE, why: PURE },
 ];
 
+/// A package that one crate alone depends on, so that no other comes to know it.
+struct Border {
+    package: &'static str,
+    inside: &'static str,
+    why: &'static str,
+}
+
+const BORDERS: &[Border] =
+    &[Border { package: "sled", inside: "canopy-store", why: "only canopy-store sees a storage engine" }];
+
 /// Checks all rules and reports every breach at once.
 pub(crate) fn check() -> Result<()> {
     let mut breaches = Vec::new();
     for rule in RULES {
         breaches.extend(rule.breaches(&rule.dependencies()?));
+    }
+    for border in BORDERS {
+        breaches.extend(border.breaches(&border.dependants()?));
     }
     ensure!(breaches.is_empty(), "forbidden dependencies:\n  {}", breaches.join("\n  "));
     Ok(())
@@ -45,11 +58,7 @@ pub(crate) fn check() -> Result<()> {
 impl Rule {
     /// The names of all packages below, themselves included.
     fn dependencies(&self) -> Result<BTreeSet<String>> {
-        let scope = self.scope();
-        let mut words = vec!["tree", "--prefix", "none", "--format", "{p}"];
-        words.extend(scope.split(' '));
-        let listing = process::output(&mut process::cargo(&words))?;
-        Ok(listing.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect())
+        tree(&self.scope())
     }
 
     /// Tests may use what the crate itself may not, except where a rule is for the whole workspace.
@@ -67,6 +76,32 @@ impl Rule {
     }
 }
 
+impl Border {
+    fn scope(&self) -> String {
+        format!("--workspace --edges normal,build,dev --depth 1 --invert {}", self.package)
+    }
+
+    /// The names of all packages that depend on it directly, itself included.
+    fn dependants(&self) -> Result<BTreeSet<String>> {
+        tree(&self.scope())
+    }
+
+    fn breaches(&self, found: &BTreeSet<String>) -> Vec<String> {
+        let outside = found.iter().filter(|name| *name != self.package && *name != self.inside);
+        outside
+            .map(|name| format!("{name}: {}, {}; see `cargo tree {}`", self.package, self.why, self.scope()))
+            .collect()
+    }
+}
+
+/// The names of the packages that `cargo tree` lists.
+fn tree(scope: &str) -> Result<BTreeSet<String>> {
+    let mut words = vec!["tree", "--prefix", "none", "--format", "{p}"];
+    words.extend(scope.split(' '));
+    let listing = process::output(&mut process::cargo(&words))?;
+    Ok(listing.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +113,16 @@ mod tests {
         let expected =
             "tokio: it is pure; see `cargo tree --edges normal,build --package canopy-core --invert tokio`";
         assert_eq!(rule.breaches(&found), [expected]);
+    }
+
+    #[test]
+    fn who_crosses_a_border_is_named() {
+        let border = Border { package: "sled", inside: "canopy-store", why: "it is an engine" };
+        let found = ["sled", "canopy-store", "canopy-hub"].map(str::to_owned).into();
+        let expected = "canopy-hub: sled, it is an engine; see `cargo tree --workspace --edges \
+                        normal,build,dev --depth 1 --invert sled`";
+        assert_eq!(border.breaches(&found), [expected]);
+        assert!(border.dependants().unwrap().contains("canopy-store"));
     }
 
     #[test]
