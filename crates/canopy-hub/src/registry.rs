@@ -3,7 +3,7 @@
 //! All of it lies in the identity folder, apart from the store. What is told is written down first.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{MutexGuard, PoisonError, RwLock};
 
 use canopy_core::Hub;
 use canopy_core::command::{Command, Outcome, Refusal, Verb};
@@ -32,7 +32,10 @@ pub struct Registry {
     leaf: Leaf,
     trust: Trust,
     tokens: Mutex<TokenBook>,
+    /// What is written down of whom `trust` refuses; held while it is written.
     revocations: std::sync::Mutex<Revocations>,
+    /// Held while a change of `accepted` is written down, so that looking waits for no disk.
+    accepting: std::sync::Mutex<()>,
     accepted: std::sync::Mutex<BTreeMap<Name, Accepted>>,
     memberships: Memberships,
 }
@@ -74,6 +77,7 @@ impl Registry {
             identity: RwLock::new(identity),
             tokens: Mutex::new(tokens),
             revocations: std::sync::Mutex::new(revocations),
+            accepting: std::sync::Mutex::default(),
             accepted: std::sync::Mutex::new(accepted),
             memberships: Memberships::default(),
             folder,
@@ -121,9 +125,8 @@ impl Registry {
         let expires = now.saturating_add(life_secs);
         let mut tokens = self.tokens.lock().await;
         let mut next = tokens.clone();
-        next.prune(now);
         let terms = Terms { kind, name: name.clone(), expires };
-        next.issue(id.clone(), &secret, terms).map_err(Error::Issue)?;
+        next.issue(now, id.clone(), &secret, terms).map_err(Error::Issue)?;
         next.set_labels(&id, labels);
         block_in_place(|| self.folder.save_tokens(&next)).map_err(Error::Folder)?;
         *tokens = next;
@@ -149,8 +152,9 @@ impl Registry {
     }
 
     fn free(&self, uid: Uid) {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, _) in accepted.extract_if(.., |_, accepted| accepted.uid == uid) {
+        let _writing = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        let freed: Vec<_> = self.accepted().extract_if(.., |_, accepted| accepted.uid == uid).collect();
+        for (name, _) in freed {
             if let Err(error) = self.folder.remove_child(&name) {
                 warn!(%name, %error, "a file of a child that was let go stays behind");
             }
@@ -161,12 +165,12 @@ impl Registry {
     /// identity that was accepted last. A name that is nobody's becomes that of the first to come.
     pub fn recognise(&self, child: &Certified, recorded: Option<Uid>) -> Result<(), Refused> {
         let Certified { peer, key, .. } = child;
-        if self.revocations().refuses(child) {
+        if self.trust.refuses(child) {
             return Err(Refused::Released(peer.clone()));
         }
         let Some(name) = peer.path.name() else { return Err(Refused::Released(peer.clone())) };
         let found = Accepted { uid: peer.uid, key: *key };
-        let known = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+        let known = self.accepted().get(&name).copied();
         let of_record = |known: &Accepted| recorded.is_none_or(|uid| uid == known.uid);
         let accepted = match (known.filter(of_record), recorded) {
             (Some(known), _) => Bearer { uid: known.uid, key: Some(known.key) },
@@ -182,12 +186,9 @@ impl Registry {
 
     /// Makes an identity the one of its name; durable when it returns. Streams of any other end.
     fn accept(&self, name: Name, found: Accepted) -> Result<(), folder::Error> {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        if accepted.get(&name) != Some(&found) {
-            block_in_place(|| self.folder.save_child(&name, &found))?;
-            accepted.insert(name.clone(), found);
+        if self.accepted().get(&name) != Some(&found) {
+            block_in_place(|| self.write_down(&name, found))?;
         }
-        drop(accepted);
         let bearer = |uid, key| Bearer { uid, key: Some(key) };
         let accepted = bearer(found.uid, found.key);
         self.memberships.end(|peer, key| {
@@ -198,34 +199,43 @@ impl Registry {
         Ok(())
     }
 
-    fn revocations(&self) -> Revocations {
-        self.revocations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn write_down(&self, name: &Name, found: Accepted) -> Result<(), folder::Error> {
+        let _writing = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.folder.save_child(name, &found)?;
+        self.accepted().insert(name.clone(), found);
+        Ok(())
     }
 
-    /// Redeems a token and issues the certificate; durable when it returns.
-    async fn admit(
-        &self,
-        claim: &Claim,
-        key: &ProvenKey,
-        taken: &[Name],
-    ) -> Result<Admitted, enroll::Refused> {
+    fn accepted(&self) -> MutexGuard<'_, BTreeMap<Name, Accepted>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether someone who wants to join holds a token of this hub.
+    async fn check(&self, claim: &Claim) -> Result<(), enroll::Refused> {
+        self.tokens.lock().await.check(claim).map_err(enroll::Refused::Token)
+    }
+
+    /// Redeems a token and issues the certificate; durable when it returns. `taken` says whether the
+    /// name that is asked for belongs to a node.
+    async fn admit(&self, claim: &Claim, key: &ProvenKey, taken: bool) -> Result<Admitted, enroll::Refused> {
         let now = seconds();
         let mut tokens = self.tokens.lock().await;
-        let mut next = tokens.clone();
-        let admission = next
-            .redeem(now, claim, key::random_uid(), |name| taken.contains(name))
-            .map_err(enroll::Refused::Token)?;
+        let admission =
+            tokens.judge(now, claim, key::random_uid(), |_| taken).map_err(enroll::Refused::Token)?;
         let identity = self.identity();
         let authority = identity.authority().expect("a hub's identity has an authority");
         let chain = authority
             .issue(admission.kind, &admission.name, admission.uid, key, now)
             .map_err(enroll::Refused::Authority)?;
         let certified = Certified::read(&chain[0]).map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
-        if self.revocations().refuses(&certified) {
+        if self.trust.refuses(&certified) {
             warn!(node = %certified.peer, token = claim.id.escape_debug().to_string(), "a revoked node tried to join");
             return Err(enroll::Refused::Token(book::Refusal::Used));
         }
         if admission.first {
+            let mut next = tokens.clone();
+            next.prune(now);
+            next.redeem(claim, &admission);
             block_in_place(|| self.folder.save_tokens(&next))
                 .map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
             *tokens = next;
@@ -256,12 +266,14 @@ impl Enroller for Gate {
     async fn join(&self, claim: Claim, key: ProvenKey) -> Result<Chain, enroll::Refused> {
         let Door { registry, hub } = &self.0;
         let failed = |error: canopy_node::handle::Error| enroll::Refused::Hub(Box::new(error));
-        let recorded = |hub: &Hub| {
-            let recorded = hub.children().iter().filter(|(_, child)| child.record.is_some());
-            recorded.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        // Strangers cost no more than this.
+        registry.check(&claim).await?;
+        let asked = claim.name.clone();
+        let recorded = move |hub: &Hub| {
+            asked.is_some_and(|name| hub.children().get(&name).is_some_and(|child| child.record.is_some()))
         };
         let taken = hub.read(recorded).await.map_err(failed)?;
-        let Admitted { chain, name, record, repeated } = registry.admit(&claim, &key, &taken).await?;
+        let Admitted { chain, name, record, repeated } = registry.admit(&claim, &key, taken).await?;
         if let Some(child) = repeated {
             // An answer that is had again gives no name back that went to another node since.
             self.0.recognise(&child).await.map_err(enroll::Refused::Member)?;
@@ -286,8 +298,8 @@ impl Enroller for Gate {
         let Door { registry, .. } = &self.0;
         let identity = registry.identity();
         let authority = identity.authority().expect("a hub's identity has an authority");
-        let revocations = registry.revocations();
-        let renewed = authority.renew(&certificate, &key, &revocations, seconds());
+        let is_revoked = |child: &Certified| registry.trust.refuses(child);
+        let renewed = authority.renew(&certificate, &key, is_revoked, seconds());
         let renewed = renewed.map_err(enroll::Refused::Authority)?;
         let child = Certified::read(&renewed[0]).map_err(|error| enroll::Refused::Hub(Box::new(error)))?;
         self.0.recognise(&child).await.map_err(enroll::Refused::Member)?;

@@ -18,7 +18,6 @@ use rustls::pki_types::CertificateDer;
 use crate::certificate::{self, Certified};
 use crate::key::{self, Key, ProvenKey};
 use crate::peer::{self, Peer, Role, TrustDomain};
-use crate::revocation::Revocations;
 
 const DAY_SECS: u64 = 24 * 60 * 60;
 
@@ -99,7 +98,7 @@ pub enum Error {
     /// The request is for another key.
     #[error("a renewal keeps its key, and the request of {0} is for another: join again")]
     RenewKey(Peer),
-    /// Node or key are revoked.
+    /// The node is revoked.
     #[error("{0} is revoked")]
     RenewRevoked(Peer),
     /// The certificate has been expired for too long.
@@ -179,7 +178,7 @@ impl Authority {
         &self,
         certificate: &[u8],
         key: &ProvenKey,
-        revocations: &Revocations,
+        is_revoked: impl FnOnce(&Certified) -> bool,
         now: u64,
     ) -> Result<Chain, Error> {
         let old = Certified::read(certificate).map_err(Error::RenewUnreadable)?;
@@ -194,7 +193,7 @@ impl Authority {
         if old.key != key.fingerprint() {
             return Err(Error::RenewKey(old.peer));
         }
-        if revocations.refuses(&old) {
+        if is_revoked(&old) {
             return Err(Error::RenewRevoked(old.peer));
         }
         if now > old.not_after.saturating_add(RENEWAL_GRACE_SECS) {

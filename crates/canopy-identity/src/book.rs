@@ -18,8 +18,13 @@ use crate::token::Secret;
 /// again and a late attempt is told why it fails.
 pub const MEMORY_SECS: u64 = 7 * 24 * 60 * 60;
 
-/// The most tokens that can be out at once. A rollout of 10,000 clusters prepared at one desk fits.
+/// The most tokens that can be out at once, unused and not expired. A rollout of 10,000 clusters
+/// prepared at one desk fits.
 pub const TOKENS_MAX: usize = 16_384;
+
+/// The most tokens that are remembered when they can admit nobody new. Those that expired first are
+/// forgotten first, before their time.
+pub const REMEMBERED_MAX: usize = 16_384;
 
 /// The tokens of one hub.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +76,10 @@ pub struct Admission {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such token, or not its secret. The two are not told apart.
-    #[error("the join token is not known here: it was withdrawn, or is another hub's")]
+    #[error(
+        "the join token is not known here: it is mistyped, another hub's, or so old that it is forgotten; make a \
+         new one with `canopy token create`"
+    )]
     Unknown,
     /// Not used in time.
     #[error("the join token has expired: make a new one with `canopy token create`")]
@@ -110,7 +118,7 @@ pub enum IssueError {
     #[error("a join token admits a hub or an agent; certificates of admins are issued by the hub itself")]
     Kind,
     /// The book is full.
-    #[error("{TOKENS_MAX} join tokens are out already: withdraw some, or let them expire")]
+    #[error("{TOKENS_MAX} join tokens are out already: use some, or wait until they expire")]
     Full,
 }
 
@@ -135,12 +143,14 @@ struct Use {
 }
 
 impl TokenBook {
-    /// Enters a token whose `id` and `secret` were drawn by the caller.
-    pub fn issue(&mut self, id: String, secret: &Secret, terms: Terms) -> Result<(), IssueError> {
+    /// Enters a token whose `id` and `secret` were drawn by the caller, and forgets old ones. `now` is
+    /// in seconds since 1970.
+    pub fn issue(&mut self, now: u64, id: String, secret: &Secret, terms: Terms) -> Result<(), IssueError> {
         if terms.kind == Role::Admin {
             return Err(IssueError::Kind);
         }
-        if self.tokens.len() >= TOKENS_MAX {
+        self.prune(now);
+        if self.tokens.values().filter(|entry| entry.is_out(now)).count() >= TOKENS_MAX {
             return Err(IssueError::Full);
         }
         let entry = Entry {
@@ -167,20 +177,17 @@ impl TokenBook {
         self.tokens.get(id).map(|entry| entry.labels.clone()).unwrap_or_default()
     }
 
-    /// Lets an applicant in, or says why not. `uid` is given to it if it is new; `taken` says
+    /// Whether an applicant is let in; changes nothing. `uid` is given to it if it is new; `taken` says
     /// whether a name belongs to a node that exists. A token that fixes a name may replace that
     /// node, so its name is never taken.
-    pub fn redeem(
-        &mut self,
+    pub fn judge(
+        &self,
         now: u64,
         claim: &Claim,
         uid: Uid,
         taken: impl FnOnce(&Name) -> bool,
     ) -> Result<Admission, Refusal> {
-        let entry = self.tokens.get_mut(&claim.id).ok_or(Refusal::Unknown)?;
-        if entry.secret_hash.0 != Fingerprint::of(&claim.secret.0) {
-            return Err(Refusal::Unknown);
-        }
+        let entry = self.entry(claim)?;
         let kind = entry.kind.0;
         if claim.kind != kind {
             return Err(Refusal::Kind { token: kind, claimed: claim.kind });
@@ -192,36 +199,45 @@ impl TokenBook {
             return Err(Refusal::Expired);
         }
         let name = entry.admitted_name(claim.name.as_ref(), taken)?;
-        entry.used = Some(Use { key: Text(claim.key), name: Text(name.clone()), uid: Text(uid) });
         Ok(Admission { kind, name, uid, first: true })
     }
 
-    /// Withdraws a token. Says whether there was one that nobody had used.
-    pub fn withdraw(&mut self, id: &str) -> bool {
-        let unused = self.tokens.get(id).is_some_and(|entry| entry.used.is_none());
-        if unused {
+    /// Whether the applicant holds the token at all, which costs the same for everyone who asks.
+    pub fn check(&self, claim: &Claim) -> Result<(), Refusal> {
+        self.entry(claim).map(|_| ())
+    }
+
+    /// Notes that the applicant was let in.
+    pub fn redeem(&mut self, claim: &Claim, Admission { name, uid, .. }: &Admission) {
+        if let Some(entry) = self.tokens.get_mut(&claim.id) {
+            entry.used = Some(Use { key: Text(claim.key), name: Text(name.clone()), uid: Text(*uid) });
+        }
+    }
+
+    /// Forgets tokens that expired long ago, and more of those that admit nobody new if they are many.
+    pub fn prune(&mut self, now: u64) {
+        self.tokens.retain(|_, entry| now <= entry.expires.saturating_add(MEMORY_SECS));
+        let over = self.tokens.iter().filter(|(_, entry)| !entry.is_out(now));
+        let mut over: Vec<_> = over.map(|(id, entry)| (entry.expires, id.clone())).collect();
+        over.sort();
+        for (_, id) in over.iter().take(over.len().saturating_sub(REMEMBERED_MAX)) {
             self.tokens.remove(id);
         }
-        unused
     }
 
-    /// Forgets tokens that expired long ago. Says whether there were any.
-    pub fn prune(&mut self, now: u64) -> bool {
-        let before = self.tokens.len();
-        self.tokens.retain(|_, entry| now <= entry.expires.saturating_add(MEMORY_SECS));
-        self.tokens.len() < before
-    }
-
-    /// The tokens that are out and unused, by id.
-    pub fn unused(&self) -> impl Iterator<Item = (&str, Terms)> {
-        self.tokens.iter().filter(|(_, entry)| entry.used.is_none()).map(|(id, entry)| {
-            let name = entry.name.clone().map(|name| name.0);
-            (id.as_str(), Terms { kind: entry.kind.0, name, expires: entry.expires })
-        })
+    fn entry(&self, claim: &Claim) -> Result<&Entry, Refusal> {
+        let entry = self.tokens.get(&claim.id).ok_or(Refusal::Unknown)?;
+        let known = entry.secret_hash.0 == Fingerprint::of(&claim.secret.0);
+        known.then_some(entry).ok_or(Refusal::Unknown)
     }
 }
 
 impl Entry {
+    /// Whether it can admit someone new.
+    fn is_out(&self, now: u64) -> bool {
+        self.used.is_none() && now <= self.expires
+    }
+
     fn admitted_name(
         &self,
         asked: Option<&Name>,
@@ -256,7 +272,7 @@ mod tests {
         let mut book = TokenBook::default();
         let terms =
             Terms { kind: Role::Agent, name: name.map(|name| name.parse().unwrap()), expires: EXPIRES };
-        book.issue("t".to_owned(), &Secret([1; 16]), terms).unwrap();
+        book.issue(NOW, "t".to_owned(), &Secret([1; 16]), terms).unwrap();
         book
     }
 
@@ -271,7 +287,9 @@ mod tests {
     }
 
     fn redeem(book: &mut TokenBook, now: u64, claim: &Claim, uid: u128) -> Result<Admission, Refusal> {
-        book.redeem(now, claim, Uid(uid), |name| name.as_str() == "taken")
+        let admission = book.judge(now, claim, Uid(uid), |name| name.as_str() == "taken")?;
+        book.redeem(claim, &admission);
+        Ok(admission)
     }
 
     #[test]
@@ -314,20 +332,38 @@ mod tests {
     }
 
     #[test]
-    fn withdrawn_and_forgotten_tokens_are_unknown() {
-        let mut withdrawn = book(None);
-        assert!(withdrawn.withdraw("t"));
-        assert_eq!(redeem(&mut withdrawn, NOW, &claim("a", Some("x")), 1), Err(Refusal::Unknown));
+    fn forgotten_tokens_are_unknown() {
         let mut old = book(None);
         redeem(&mut old, NOW, &claim("a", Some("x")), 1).unwrap();
-        assert!(!old.withdraw("t"), "a used token cannot be withdrawn: revoke the node");
-        assert!(!old.prune(EXPIRES + MEMORY_SECS));
-        assert!(old.prune(EXPIRES + MEMORY_SECS + 1));
+        old.prune(EXPIRES + MEMORY_SECS);
+        assert!(redeem(&mut old, NOW, &claim("a", Some("x")), 1).is_ok());
+        old.prune(EXPIRES + MEMORY_SECS + 1);
         assert_eq!(old, TokenBook::default());
+        assert_eq!(redeem(&mut old, NOW, &claim("a", Some("x")), 1), Err(Refusal::Unknown));
     }
 
     #[test]
-    fn a_book_is_bounded_and_keeps_no_secret() {
+    fn what_was_used_or_has_expired_makes_no_book_full() {
+        let mut book = book(None);
+        redeem(&mut book, NOW, &claim("a", Some("x")), 1).unwrap();
+        let issue = |book: &mut TokenBook, now, id: String| {
+            let terms = Terms { kind: Role::Agent, name: None, expires: now + 3600 };
+            book.issue(now, id, &Secret([1; 16]), terms)
+        };
+        let mut full = book.clone();
+        full.tokens.extend((0..TOKENS_MAX).map(|number| (number.to_string(), unused(EXPIRES))));
+        assert_eq!(issue(&mut full, NOW, "more".to_owned()), Err(IssueError::Full));
+        issue(&mut full, EXPIRES + 1, "more".to_owned()).unwrap();
+        assert_eq!(full.tokens.len(), REMEMBERED_MAX + 1, "the oldest is forgotten");
+        assert!(full.tokens.contains_key("more"));
+    }
+
+    fn unused(expires: u64) -> Entry {
+        Entry { expires, used: None, ..book(None).tokens["t"].clone() }
+    }
+
+    #[test]
+    fn a_book_keeps_no_secret_and_admits_no_administrator() {
         let mut book = book(None);
         let labels = Labels::from([("line".to_owned(), "cnc".to_owned())]);
         book.set_labels("t", labels.clone());
@@ -335,12 +371,7 @@ mod tests {
         let text = serde_json::to_string(&book).unwrap();
         assert!(!text.contains(&"01".repeat(16)) && !text.contains("1,1,1"), "{text}");
         assert_eq!(serde_json::from_str::<TokenBook>(&text).unwrap(), book);
-        let terms = Terms { kind: Role::Agent, name: None, expires: EXPIRES };
-        for number in 1..TOKENS_MAX {
-            book.issue(number.to_string(), &Secret([1; 16]), terms.clone()).unwrap();
-        }
-        assert_eq!(book.issue("more".to_owned(), &Secret([1; 16]), terms.clone()), Err(IssueError::Full));
-        let admin = Terms { kind: Role::Admin, ..terms };
-        assert_eq!(book.issue("x".to_owned(), &Secret([1; 16]), admin), Err(IssueError::Kind));
+        let admin = Terms { kind: Role::Admin, name: None, expires: EXPIRES };
+        assert_eq!(book.issue(NOW, "x".to_owned(), &Secret([1; 16]), admin), Err(IssueError::Kind));
     }
 }

@@ -7,13 +7,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use canopy_model::{Uid, uid};
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
 use webpki::RawPublicKeyEntity;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::peer::{self, Peer, Role, TrustDomain};
+
+/// What certificates are signed with. The verifier and [`Certified::enrolled`] know the same, so that
+/// what passes the one can be read by the other.
+pub(crate) const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[webpki::aws_lc_rs::ECDSA_P256_SHA256];
 
 /// The BLAKE3 hash of something that must be recognised: a public key, or a root certificate.
 ///
@@ -111,7 +115,7 @@ pub(crate) fn is_signed_by(certificate: &[u8], key: &[u8]) -> bool {
     let key = SubjectPublicKeyInfoDer::from(key);
     let Ok(entity) = RawPublicKeyEntity::try_from(&key) else { return false };
     let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
-    entity.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, message, signature).is_ok()
+    ALGORITHMS.iter().any(|algorithm| entity.verify_signature(*algorithm, message, signature).is_ok())
 }
 
 fn is_signed_by_certificate(certificate: &[u8], issuer: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// What others may do with a file that holds a secret: nothing.
 const OTHERS_BITS: u32 = 0o077;
 
-/// The largest file that is read, in bytes: a full book of join tokens is a third of it.
+/// The largest file that is read, in bytes: the fullest book of join tokens is two thirds of it.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why a file was not read or written.
@@ -43,13 +43,17 @@ pub enum Error {
         wanted: u32,
     },
     /// It is no file of ours.
-    #[error("{} is larger than {FILE_BYTES_MAX} bytes: it is not a file of canopy's", .0.display())]
+    #[error("{} is larger than {FILE_BYTES_MAX} bytes, which no file of canopy's is", .0.display())]
     TooLarge(PathBuf),
 }
 
-/// Makes a folder for its owner only, with those above it.
+/// Makes a folder for its owner only, with those above it, if it is not there. It survives a power cut.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path, "made"))
+    if path.exists() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.and_then(|()| sync_folder_of(path)).map_err(io_error(path, "made"))
 }
 
 /// Refuses a folder that others can look into.
@@ -83,8 +87,12 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Replaces a file: after a power cut it holds either the old text or the new one.
+/// Replaces a file: after a power cut it holds either the old text or the new one. What could not be
+/// read back is not written.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(Error::TooLarge(path.to_owned()));
+    }
     let fresh = path.with_extension("new");
     let written = || {
         remove_if_there(&fresh)?;

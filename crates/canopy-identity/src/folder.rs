@@ -7,7 +7,7 @@
 //! | `chain.pem`, `leaf.key` | the TLS certificate with those above it, and its key |
 //! | `ca.pem`, `ca.key` | a hub's authority |
 //! | `tokens.json` | join tokens, as hashes, and what they were used for |
-//! | `revocations.json` | nodes and keys that are refused |
+//! | `revocations.json` | nodes that are refused |
 //! | `children/` | a file for each child: see [`crate::children`] |
 //! | `joining.key` | the key of a join whose answer has not arrived yet |
 //!
@@ -109,9 +109,7 @@ impl Folder {
     /// Opens a folder, and makes it if there is none.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        if !path.exists() {
-            file::make_folder(&path).map_err(Error::File)?;
-        }
+        file::make_folder(&path).map_err(Error::File)?;
         file::check_folder(&path).map_err(Error::File)?;
         Ok(Self { path })
     }
@@ -375,7 +373,6 @@ mod tests {
         let (_place, folder) = folder();
         let mut revocations = folder.revocations().unwrap();
         revocations.revoke_uid(Uid(7));
-        revocations.revoke_key(crate::Fingerprint::of(b"key"));
         folder.save_revocations(&revocations).unwrap();
         assert_eq!(folder.revocations().unwrap(), revocations);
         assert_eq!(folder.tokens().unwrap(), TokenBook::default());

@@ -10,7 +10,7 @@
 //! - [`certificate`]: the identity that a certificate states;
 //! - [`key`]: keys, and requests that prove the possession of one;
 //! - [`authority`]: issuing, where the issuer decides every field;
-//! - [`revocation`]: keys and uids that are refused for ever; [`children`]: those that are accepted;
+//! - [`revocation`]: uids that are refused for ever; [`children`]: those that are accepted;
 //! - [`verify`]: whether a certificate speaks for whom it names, on the chain that was really built;
 //! - [`tls`]: those rules as rustls configurations;
 //! - [`token`], [`book`]: join tokens, as their holder and as their issuer sees them;

@@ -1,4 +1,4 @@
-//! Keys and uids that are refused for ever, whatever certificate they come with.
+//! Uids that are refused for ever, whatever certificate they come with.
 //!
 //! A revoked hub takes all that its authority issued with it: it is refused on every chain in which
 //! it appears. The set is kept apart from the store, so that a lost store does not let anyone back.
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use canopy_model::Uid;
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::{Certified, Fingerprint};
+use crate::certificate::Certified;
 use crate::text::Text;
 
 /// What a hub refuses.
@@ -17,8 +17,6 @@ use crate::text::Text;
 pub struct Revocations {
     #[serde(default)]
     uids: BTreeSet<Text<Uid>>,
-    #[serde(default)]
-    keys: BTreeSet<Text<Fingerprint>>,
 }
 
 impl Revocations {
@@ -27,13 +25,8 @@ impl Revocations {
         self.uids.insert(Text(uid))
     }
 
-    /// Refuses a key from now on. Says whether that is news.
-    pub fn revoke_key(&mut self, key: Fingerprint) -> bool {
-        self.keys.insert(Text(key))
-    }
-
-    /// Whether the node or the key of this certificate is refused.
+    /// Whether the node of this certificate is refused.
     pub fn refuses(&self, certified: &Certified) -> bool {
-        self.uids.contains(&Text(certified.peer.uid)) || self.keys.contains(&Text(certified.key))
+        self.uids.contains(&Text(certified.peer.uid))
     }
 }

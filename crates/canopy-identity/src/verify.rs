@@ -157,6 +157,11 @@ impl Trust {
         *self.revocations.write().unwrap_or_else(PoisonError::into_inner) = revocations;
     }
 
+    /// Whether a certificate's node is revoked.
+    pub fn refuses(&self, certified: &Certified) -> bool {
+        self.revocations.read().unwrap_or_else(PoisonError::into_inner).refuses(certified)
+    }
+
     /// Verifies `presented`, whose first certificate is the peer's own. `usage` is what the
     /// certificate must be good for.
     pub fn verify(
@@ -211,7 +216,7 @@ fn verify(
         })
     };
     let verified = end_entity.verify_for_usage(
-        webpki::ALL_VERIFICATION_ALGS,
+        certificate::ALGORITHMS,
         std::slice::from_ref(&anchor.anchor),
         intermediates,
         now,

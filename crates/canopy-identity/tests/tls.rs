@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest::{Digest, SHA256, SHA384, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use canopy_identity::authority::{Chain, LEAF_LIFE_SECS, RENEWAL_GRACE_SECS};
 use canopy_identity::key::random_uid;
 use canopy_identity::peer::parse_spiffe;
@@ -24,6 +26,7 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A root, the region eu, and the plants 7, 70 and 8, all two lives of a TLS certificate old.
 struct Fleet {
@@ -366,18 +369,50 @@ async fn a_revoked_node_cannot_resume_its_session() {
 async fn what_a_revoked_hub_issued_is_refused_with_it() {
     let fleet = Fleet::new();
     let press = join(&fleet.plant_7, Role::Agent, "press-3");
-    for revoke in [
-        |revoked: &mut Revocations, hub: &Identity| revoked.revoke_uid(hub.peer().uid),
-        |revoked: &mut Revocations, hub: &Identity| revoked.revoke_key(issuer(hub).certified().key),
-    ] {
-        let mut revocations = Revocations::default();
-        assert!(revoke(&mut revocations, &fleet.eu));
-        let trust = Trust::new(fleet.root.anchor().clone(), revocations);
-        let leaf = fleet.plant_7.leaf().unwrap();
-        let listener = server_config(trust, Accept::Children("eu/plant-7".parse().unwrap()), &leaf).unwrap();
-        let why = refused(listener, fleet.client(&press.leaf().unwrap(), &fleet.plant_7)).await;
-        assert!(matches!(why, Refusal::Revoked(_)), "{why}");
-    }
+    let mut revocations = Revocations::default();
+    assert!(revocations.revoke_uid(fleet.eu.peer().uid));
+    let trust = Trust::new(fleet.root.anchor().clone(), revocations);
+    let leaf = fleet.plant_7.leaf().unwrap();
+    let listener = server_config(trust, Accept::Children("eu/plant-7".parse().unwrap()), &leaf).unwrap();
+    let why = refused(listener, fleet.client(&press.leaf().unwrap(), &fleet.plant_7)).await;
+    assert!(matches!(why, Refusal::Revoked(_)), "{why}");
+}
+
+/// The certificate again, signed by the same authority in a way that no authority of ours signs.
+fn signed_otherwise(authority: &Authority, certificate: &[u8]) -> Vec<u8> {
+    let der = |tag, content: &[u8]| {
+        let length = match content.len() {
+            short @ 0..0x80 => vec![short as u8],
+            long => [&[0x82][..], &u16::try_from(long).unwrap().to_be_bytes()].concat(),
+        };
+        [&[tag][..], &length, content].concat()
+    };
+    let (_, parsed) = X509Certificate::from_der(certificate).unwrap();
+    let mut signed = parsed.tbs_certificate.as_ref().to_vec();
+    let (sha_256, sha_384) =
+        ([0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]);
+    let at = signed.windows(8).position(|bytes| bytes == sha_256).unwrap();
+    signed[at..at + 8].copy_from_slice(&sha_384);
+    let key = KeyPair::from_pem(&authority.key().to_pem()).unwrap().serialize_der();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).unwrap();
+    // Of a longer hash, a curve signs as much as it is wide.
+    let hash = Digest::import_less_safe(&digest(&SHA384, &signed).as_ref()[..32], &SHA256).unwrap();
+    let signature = key.sign_digest(&hash).unwrap();
+    let algorithm = der(0x30, &der(0x06, &sha_384));
+    der(0x30, &[signed, algorithm, der(0x03, &[&[0], signature.as_ref()].concat())].concat())
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_signed_otherwise_is_refused() {
+    let fleet = Fleet::new();
+    let hub = &fleet.plant_7;
+    let mut chain = hub.chain().to_vec();
+    chain[0] = signed_otherwise(issuer(hub), &chain[0]).into();
+    assert!(Certified::read(&chain[0]).is_ok(), "it is a certificate");
+    let leaf = Leaf::new(chain, hub.key()).unwrap();
+    let client = fleet.client(&leaf, &fleet.eu);
+    let why = refused(fleet.children_of(&fleet.eu), client).await;
+    assert!(matches!(why, Refusal::Invalid { .. }), "{why}");
 }
 
 #[test]
@@ -442,27 +477,25 @@ fn renewal_is_for_the_same_node_and_key() {
     let joined = now() - LEAF_LIFE_SECS;
     let press = join_at(&fleet.plant_7, Role::Agent, "press-3", joined);
     let proven = |key: &Key| ProvenKey::from_request(&key.request().unwrap()).unwrap();
-    let none = Revocations::default();
+    let none = |_: &Certified| false;
     let (key, certificate) = press.enrolled();
-    let renew = |hub: &Authority, key: &Key, revoked: &Revocations, at: u64| {
+    let renew = |hub: &Authority, key: &Key, revoked: fn(&Certified) -> bool, at: u64| {
         hub.renew(certificate, &proven(key), revoked, at)
     };
 
     let expiry = Certified::read(certificate).unwrap().not_after;
-    let chain = renew(hub, key, &none, expiry + RENEWAL_GRACE_SECS).unwrap();
+    let chain = renew(hub, key, none, expiry + RENEWAL_GRACE_SECS).unwrap();
     assert_eq!(press.renewed(chain, expiry + RENEWAL_GRACE_SECS).unwrap().peer(), press.peer());
-    let late = renew(hub, key, &none, expiry + RENEWAL_GRACE_SECS + 1);
+    let late = renew(hub, key, none, expiry + RENEWAL_GRACE_SECS + 1);
     assert!(matches!(late, Err(authority::Error::RenewLate(_))));
-    let other = renew(hub, &Key::generate().unwrap(), &none, now());
+    let other = renew(hub, &Key::generate().unwrap(), none, now());
     assert!(matches!(other, Err(authority::Error::RenewKey(_))));
-    let mut revoked = Revocations::default();
-    revoked.revoke_uid(press.peer().uid);
-    assert!(matches!(renew(hub, key, &revoked, now()), Err(authority::Error::RenewRevoked(_))));
-    let sibling = renew(issuer(&fleet.plant_8), key, &none, now());
+    assert!(matches!(renew(hub, key, |_| true, now()), Err(authority::Error::RenewRevoked(_))));
+    let sibling = renew(issuer(&fleet.plant_8), key, none, now());
     assert!(matches!(sibling, Err(authority::Error::RenewForeign { .. })));
     let (forged, key) =
         forge(issuer(&fleet.eu), "spiffe://canopy.local/cluster/eu/plant-7/press-3", Uid(1), false);
-    let forged = hub.renew(&forged[0], &proven(&key), &none, now());
+    let forged = hub.renew(&forged[0], &proven(&key), none, now());
     assert!(
         matches!(forged, Err(authority::Error::RenewForeign { .. })),
         "of the right name, signed by another"
@@ -474,7 +507,7 @@ fn an_administrator_is_not_renewed() {
     let fleet = Fleet::new();
     let alice = join(&fleet.plant_7, Role::Admin, "alice");
     let key = ProvenKey::from_request(&alice.key().request().unwrap()).unwrap();
-    let renewed = issuer(&fleet.plant_7).renew(&alice.chain()[0], &key, &Revocations::default(), now());
+    let renewed = issuer(&fleet.plant_7).renew(&alice.chain()[0], &key, |_| false, now());
     assert!(matches!(renewed, Err(authority::Error::RenewAdmin(_))));
 }
 

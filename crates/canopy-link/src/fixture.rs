@@ -113,7 +113,7 @@ impl Hub {
     pub(crate) fn token(fleet: &Fleet, book: &mut TokenBook, kind: Role) -> JoinToken {
         let (id, secret) = (random_uid().to_string(), Secret(random()));
         let expires = now() + TOKEN_LIFE_SECS;
-        book.issue(id.clone(), &secret, Terms { kind, name: None, expires }).unwrap();
+        book.issue(now(), id.clone(), &secret, Terms { kind, name: None, expires }).unwrap();
         JoinToken {
             id,
             secret,
@@ -142,13 +142,14 @@ impl Registrar {
 impl Enroller for Registrar {
     async fn join(&self, claim: Claim, key: ProvenKey) -> Result<Chain, Refused> {
         let mut book = self.book.lock().unwrap();
-        let admitted = book.redeem(now(), &claim, random_uid(), |_| false).map_err(Refused::Token)?;
+        let admitted = book.judge(now(), &claim, random_uid(), |_| false).map_err(Refused::Token)?;
+        book.redeem(&claim, &admitted);
         let authority = self.hub.authority().unwrap();
         authority.issue(admitted.kind, &admitted.name, admitted.uid, &key, now()).map_err(Refused::Authority)
     }
 
     async fn renew(&self, certificate: Vec<u8>, key: ProvenKey) -> Result<Chain, Refused> {
         let authority = self.hub.authority().unwrap();
-        authority.renew(&certificate, &key, &Revocations::default(), now()).map_err(Refused::Authority)
+        authority.renew(&certificate, &key, |_| false, now()).map_err(Refused::Authority)
     }
 }
