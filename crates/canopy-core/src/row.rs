@@ -201,13 +201,16 @@ impl Payload {
     pub(crate) fn size_hint(&self) -> usize {
         /// A row without content: uids, names, counts, a message.
         const PLAIN_ROW_BYTES: usize = 256;
+        /// An object beside its content: labels, placements, rules for its manifests.
+        const OBJECT_BYTES: usize = 1024;
         let content = match (&self.original, &self.body) {
             (Some(original), _) => original.len(),
             (None, Body::Assignment(Assignment::Run(run))) => {
                 run.revision.inline.as_ref().map_or(0, |c| c.len())
             }
             (None, Body::Object(object)) => {
-                object.workload().and_then(|w| w.revision.inline.as_ref()).map_or(0, |c| c.len())
+                let inline = object.workload().and_then(|w| w.revision.inline.as_ref());
+                OBJECT_BYTES + inline.map_or(0, |c| c.len())
             }
             (None, _) => 0,
         };

@@ -50,7 +50,7 @@ pub(crate) fn limited<M: Members>(
     members: M,
 ) -> LinkServer<Downlink<M>> {
     LinkServer::new(Downlink { path, limits, events, children, members: Arc::new(members) })
-        .max_decoding_message_size(limits.message_bytes_max)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 

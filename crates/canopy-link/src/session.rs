@@ -31,8 +31,8 @@ use crate::terms::{self, Terms};
 pub const OUTGOING_FRAMES_MAX: usize = 64;
 
 /// Frames from the peer that wait for the driver. At most a batch, an acknowledgement and a few
-/// heartbeats can be under way.
-pub const BACKLOG_FRAMES_MAX: usize = 64;
+/// heartbeats can be under way; of the largest frames, this is what a bad peer costs.
+pub const BACKLOG_FRAMES_MAX: usize = 16;
 
 /// How long a frame may wait for the driver, which is held up by a slow disk at worst. Longer, and
 /// this node could not keep the session anyway.
@@ -194,10 +194,16 @@ impl<'a> Session<'a> {
 
     fn accept(&self, next: Option<Result<v1::Frame, Status>>) -> Result<Frame, End> {
         let frame = next.ok_or(End::Closed)?.map_err(End::Broken)?;
+        self.check_size(&frame)?;
         if let Some(v1::frame::Message::Hello(hello)) = &frame.message {
             self.terms.accept(hello).map_err(End::Terms)?;
         }
         frame.try_into().map_err(End::Frame)
+    }
+
+    fn check_size(&self, frame: &v1::Frame) -> Result<(), End> {
+        let (bytes, max) = (frame.encoded_len(), self.terms.message_bytes_max());
+        if bytes > max { Err(End::TooLarge { bytes, max }) } else { Ok(()) }
     }
 
     async fn speak(&self, mut waiting: mpsc::Receiver<Frame>, outgoing: &Outgoing<v1::Frame>) -> End {
@@ -206,9 +212,8 @@ impl<'a> Session<'a> {
             if let Some(v1::frame::Message::Hello(hello)) = &mut frame.message {
                 self.terms.state(hello);
             }
-            let (bytes, max) = (frame.encoded_len(), self.terms.message_bytes_max());
-            if bytes > max {
-                return End::TooLarge { bytes, max };
+            if let Err(end) = self.check_size(&frame) {
+                return end;
             }
             match timeout(SEND_MAX, outgoing.send(Ok(frame))).await {
                 Ok(Ok(())) => {}

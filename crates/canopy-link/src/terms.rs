@@ -9,7 +9,7 @@ use canopy_core::link::HEARTBEAT_EVERY;
 use canopy_identity::{Peer, Role};
 use canopy_proto::link::v1;
 
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::FRAME_BYTES_MAX;
 
 /// The versions of the protocol that this program speaks, oldest and newest.
 pub const PROTOCOL: (u32, u32) = (1, 1);
@@ -54,7 +54,7 @@ pub enum Side {
 /// The limits of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The largest message, in bytes.
+    /// The largest frame, in bytes.
     pub(crate) message_bytes_max: usize,
     /// How often both ends show that the line is alive.
     pub(crate) heartbeat: Duration,
@@ -62,7 +62,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: HEARTBEAT_EVERY }
+        Self { message_bytes_max: FRAME_BYTES_MAX, heartbeat: HEARTBEAT_EVERY }
     }
 }
 
@@ -124,7 +124,7 @@ impl Terms {
             let set = hello.limits.ok_or(Error::NoLimits)?;
             let (shortest, longest) = HEARTBEAT_ACCEPTED;
             let heartbeat = Duration::from_millis(set.heartbeat_ms.into()).clamp(shortest, longest);
-            let message_bytes_max = MESSAGE_BYTES_MAX.min(set.message_bytes_max as usize);
+            let message_bytes_max = FRAME_BYTES_MAX.min(set.message_bytes_max as usize);
             *self.limits.lock().unwrap_or_else(PoisonError::into_inner) =
                 Limits { message_bytes_max, heartbeat };
         }
@@ -194,7 +194,7 @@ mod tests {
         child.accept(&hello(PROTOCOL, Some((u32::MAX, 0)))).unwrap();
         assert_eq!(
             child.limits(),
-            Limits { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: HEARTBEAT_ACCEPTED.0 }
+            Limits { message_bytes_max: FRAME_BYTES_MAX, heartbeat: HEARTBEAT_ACCEPTED.0 }
         );
     }
 

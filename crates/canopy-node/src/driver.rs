@@ -25,8 +25,9 @@ use crate::sessions::Sessions;
 
 /// How many requests of shells may wait; more make their senders wait.
 const REQUESTS_WAITING_MAX: usize = 1024;
-/// How many events of connections may wait. A frame has up to 256 KiB, so this bounds memory.
-const LINK_EVENTS_WAITING_MAX: usize = 256;
+/// How many events of connections may wait; more make their connections wait. With the largest frames
+/// that a session takes (`FRAME_BYTES_MAX`) these are 64 MiB.
+const LINK_EVENTS_WAITING_MAX: usize = 64;
 /// How many inputs share a commit: enough to make the disk's latency cheap, few enough to keep a
 /// commit small and the machine's answers prompt.
 const BATCH_MAX: usize = 512;

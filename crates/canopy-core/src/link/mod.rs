@@ -18,7 +18,7 @@ pub mod outbox;
 mod tests;
 
 pub use edge::{Edge, EdgeId, Received};
-pub use frame::{Frame, Hello, Message, Row, SessionId};
+pub use frame::{BATCH_BYTES_MAX, Frame, Hello, Message, Row, SessionId};
 pub use history::{History, Resume};
 pub use inbox::Inbox;
 pub use outbox::Outbox;

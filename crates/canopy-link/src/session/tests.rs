@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
+use crate::limits::FRAME_BYTES_MAX;
 use crate::terms::Limits;
 
 /// A session over channels, with the hands of its peer and of its driver.
@@ -119,6 +120,17 @@ async fn a_frame_larger_than_the_limit_is_not_sent() {
     rig.frames.send(Frame { seq: u64::MAX, message: Said::Ack { seq: u64::MAX } }).await.unwrap();
     let end = rig.end().await;
     assert!(matches!(end, End::TooLarge { max: 10, .. }), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_larger_than_the_limit_is_not_taken() {
+    let rig = Rig::start(8, Limits::default()).await;
+    let row = |bytes| v1::Row { kind: 77, uid: vec![0; 16], version: 1, value: Some(vec![0; bytes]) };
+    let rows = vec![row(FRAME_BYTES_MAX / 2), row(FRAME_BYTES_MAX / 2)];
+    let message = Some(v1::frame::Message::Rows(v1::Rows { rows, through: None }));
+    rig.peer.send(Ok(v1::Frame { seq: 0, message })).await.unwrap();
+    let end = rig.end().await;
+    assert!(matches!(end, End::TooLarge { max: FRAME_BYTES_MAX, .. }), "{end}");
 }
 
 #[tokio::test(start_paused = true)]
