@@ -5,7 +5,8 @@
 //! order:
 //!
 //! - [`limits`]: every bound of a connection, and why;
-//! - [`listen`]: accepting connections, and who is at the other end of a request;
+//! - [`listen`]: accepting connections, and who is at the other end of a request; `shares`: how many
+//!   one address may have;
 //! - [`dial`]: reaching the parent at one of its addresses; `hearing`: whether it wants us;
 //! - [`membership`]: whether a hub still wants a child that it certified;
 //! - [`enroll`]: a node's first certificate, and its next ones;
@@ -24,6 +25,7 @@ pub mod limits;
 pub mod listen;
 pub mod membership;
 pub mod session;
+mod shares;
 pub mod terms;
 pub mod uplink;
 

@@ -5,20 +5,19 @@
 //! nothing. A client without a certificate is let in where children are, since it may want to
 //! join; every service but that one asks for its [`peer`].
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use canopy_identity::{Certified, Peer};
+use canopy_identity::{Certified, Peer, certificate};
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -29,6 +28,7 @@ use tonic::{Extensions, Status};
 use tracing::{debug, warn};
 
 use crate::limits::{ACCEPT_PAUSE, Admission, HEADER_BYTES_MAX, KeepAlive, PENDING_RESETS_MAX, STREAMS_MAX};
+use crate::shares::{Share, Shares};
 
 /// Connections that wait for the server to take them.
 const READY_MAX: usize = 16;
@@ -51,7 +51,9 @@ pub struct ConnectInfo {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     info: ConnectInfo,
-    _slot: Slot,
+    /// When it ends whatever happens; never for those with a certificate.
+    ends: Option<Pin<Box<Sleep>>>,
+    _shares: [Option<Share>; 2],
 }
 
 /// The stream of accepted connections. Dropping it closes the listener.
@@ -98,24 +100,29 @@ async fn accept(
     sender: mpsc::Sender<Connection>,
 ) {
     let handshakes = Arc::new(Semaphore::new(admission.handshakes));
-    let addresses = Addresses::default();
+    let entrance = Entrance {
+        tls,
+        admission,
+        handshakes: Shares::new("handshakes", admission.handshakes_per_address),
+        connections: Shares::new("connections", admission.per_address),
+        strangers: Shares::new("connections without a certificate", admission.strangers_per_address),
+    };
     loop {
         let permit = handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "no connection can be accepted; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Some(slot) = addresses.take(remote.ip(), admission.per_address) else {
-            debug!(%remote, limit = admission.per_address, "too many connections from one address");
-            continue;
-        };
-        let (tls, sender, limit) = (tls.clone(), sender.clone(), admission.handshake);
+        let Some(connection) = entrance.connections.take(remote.ip()) else { continue };
+        let Some(handshake) = entrance.handshakes.take(remote.ip()) else { continue };
+        let (entrance, sender) = (entrance.clone(), sender.clone());
         tokio::spawn(async move {
-            if let Some(connection) = admit(tls, stream, remote, slot, permit, limit).await {
+            let admitted = entrance.admit(stream, remote, connection, (permit, handshake)).await;
+            if let Some(connection) = admitted {
                 // The server has gone if this fails, and the connection with it.
                 let _ = sender.send(connection).await;
             }
@@ -123,35 +130,57 @@ async fn accept(
     }
 }
 
-async fn admit(
+/// Where connections become those of somebody.
+#[derive(Clone)]
+struct Entrance {
     tls: TlsAcceptor,
-    stream: TcpStream,
-    remote: SocketAddr,
-    slot: Slot,
-    _permit: OwnedSemaphorePermit,
-    limit: Duration,
-) -> Option<Connection> {
-    match tokio::time::timeout(limit, shake_hands(tls, stream)).await {
-        Ok(Ok(stream)) => {
-            let certified = enrolled(&stream);
-            let peer = certified.as_ref().map(|certified| tracing::field::display(&certified.peer));
-            debug!(%remote, peer, "connected");
-            Some(Connection { stream, info: ConnectInfo { certified, remote }, _slot: slot })
+    admission: Admission,
+    handshakes: Shares,
+    connections: Shares,
+    strangers: Shares,
+}
+
+impl Entrance {
+    async fn admit(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        share: Share,
+        _handshake: (OwnedSemaphorePermit, Share),
+    ) -> Option<Connection> {
+        let limit = self.admission.handshake;
+        let stream = match timeout(limit, shake_hands(&self.tls, stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                debug!(%remote, error = %error.to_string().escape_debug(), "refused a connection");
+                return None;
+            }
+            Err(_) => {
+                debug!(%remote, ?limit, "a handshake took too long");
+                return None;
+            }
+        };
+        let certified = match enrolled(&stream) {
+            Ok(certified) => certified,
+            Err(error) => {
+                debug!(%remote, %error, "refused a connection");
+                return None;
+            }
+        };
+        let mut shares = [Some(share), None];
+        if certified.is_none() {
+            shares[1] = Some(self.strangers.take(remote.ip())?);
         }
-        Ok(Err(error)) => {
-            debug!(%remote, error = %error.to_string().escape_debug(), "refused a connection");
-            None
-        }
-        Err(_) => {
-            debug!(%remote, ?limit, "a handshake took too long");
-            None
-        }
+        let ends = certified.is_none().then(|| Box::pin(sleep(self.admission.stranger)));
+        let peer = certified.as_ref().map(|certified| tracing::field::display(&certified.peer));
+        debug!(%remote, peer, "connected");
+        Some(Connection { stream, info: ConnectInfo { certified, remote }, ends, _shares: shares })
     }
 }
 
 /// Completes the handshake and waits for the first byte, so that only clients with something to
 /// say get past the limits of a handshake.
-async fn shake_hands(tls: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
     let mut stream = match tls.accept(stream).into_fallible().await {
         Ok(stream) => stream,
@@ -174,44 +203,8 @@ async fn last_words(mut stream: TcpStream) {
     let _ = tokio::io::copy(&mut stream.take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await;
 }
 
-fn enrolled(stream: &TlsStream<TcpStream>) -> Option<Certified> {
-    let chain = stream.get_ref().1.peer_certificates()?;
-    Some(Certified::enrolled(chain).expect("the verifier has built its path from these certificates"))
-}
-
-/// How many connections each address has.
-#[derive(Debug, Clone, Default)]
-struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One connection's place among those of its address.
-#[derive(Debug)]
-struct Slot {
-    addresses: Addresses,
-    address: IpAddr,
-}
-
-impl Addresses {
-    fn take(&self, address: IpAddr, limit: usize) -> Option<Slot> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= limit {
-            return None;
-        }
-        *count += 1;
-        Some(Slot { addresses: self.clone(), address })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
+fn enrolled(stream: &TlsStream<TcpStream>) -> Result<Option<Certified>, certificate::Error> {
+    stream.get_ref().1.peer_certificates().map(Certified::enrolled).transpose()
 }
 
 impl Stream for Incoming {
@@ -236,6 +229,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // The server reads all the time, so this is where it learns of the end.
+        if let Some(ends) = &mut self.ends
+            && ends.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -272,12 +271,15 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use canopy_identity::Role;
     use canopy_identity::tls::{anonymous_config, client_config};
     use canopy_proto::enroll::v1::RenewRequest;
     use canopy_proto::enroll::v1::enroll_client::EnrollClient;
     use rustls::ClientConfig;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
     use tokio_rustls::TlsConnector;
     use tonic::transport::Channel;
     use tonic::{Code, Request};
@@ -366,6 +368,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_address_does_not_take_all_handshakes() {
+        let fleet = Fleet::new();
+        let admission = Admission { handshakes: 3, handshakes_per_address: 2, ..Admission::default() };
+        let hub = Hub::start(&fleet, admission).await;
+        let silent = async || TcpStream::connect(&hub.address).await.unwrap();
+        let _waiting = [silent().await, silent().await];
+        closes(silent().await).await;
+
+        // From another address there is room.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let stream = socket.connect(hub.address.parse().unwrap()).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(anonymous(&fleet)));
+        connector.connect("hub".try_into().unwrap(), stream).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_no_certificate_is_let_in_seldom_and_not_for_long() {
+        let fleet = Fleet::new();
+        let admission = Admission {
+            strangers_per_address: 1,
+            stranger: Duration::from_millis(500),
+            ..Admission::default()
+        };
+        let hub = Hub::start(&fleet, admission).await;
+        let agent = child(&fleet.plant, Role::Agent, "press-3");
+        let parent = fleet.plant.peer().path.clone();
+        let tls = Arc::new(client_config(fleet.trust(), parent, &agent.leaf().unwrap()).unwrap());
+        let address = std::slice::from_ref(&hub.address);
+        let agent = dial(address, tls, KeepAlive::default()).await.unwrap();
+
+        let greet = async || {
+            let mut stream = tls_stream(&fleet, &hub).await;
+            stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            stream.write_all(SETTINGS_FRAME).await.unwrap();
+            stream
+        };
+        let mut first = greet().await;
+        first.read_u8().await.unwrap();
+        closes(greet().await).await;
+        closes(first).await;
+        assert_eq!(ask(agent).await, Code::InvalidArgument, "a child's connection stays");
+    }
+
+    #[tokio::test]
     async fn a_silent_client_is_given_up() {
         let fleet = Fleet::new();
         let soon = KeepAlive { every: Duration::from_millis(50), wait: Duration::from_millis(50) };
@@ -409,6 +456,22 @@ mod tests {
         let mut preface = [0; 3];
         connection.read_exact(&mut preface).await.unwrap();
         assert_eq!(&preface, b"PRI", "the first byte, which was waited for, is still there");
+    }
+
+    #[tokio::test]
+    async fn a_client_is_told_how_many_streams_it_may_open() {
+        let fleet = Fleet::new();
+        let hub = Hub::start(&fleet, Admission::default()).await;
+        let mut stream = tls_stream(&fleet, &hub).await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(SETTINGS_FRAME).await.unwrap();
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[3], 4, "the first frame is SETTINGS");
+        let mut settings = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        stream.read_exact(&mut settings).await.unwrap();
+        let max_concurrent_streams = [&[0, 3][..], &limits::STREAMS_MAX.to_be_bytes()].concat();
+        assert!(settings.chunks(6).any(|setting| setting == max_concurrent_streams), "{settings:?}");
     }
 
     #[tokio::test]
