@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use canopy_core::durable::{Slot, Value};
 use canopy_identity::Folder as Identities;
-use canopy_node::{clock, ledger};
-use canopy_store::{LoadError, OpenError, Store};
-use tracing::warn;
+use canopy_model::Role;
+use canopy_node::{data, ledger};
+use canopy_store::Store;
 
 /// An agent's data folder.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ impl Folder {
 
     /// The identity folder; it is made if there is none.
     pub(crate) fn identity(&self) -> anyhow::Result<Identities> {
-        fs::create_dir_all(&self.0).with_context(|| format!("making {}", self.0.display()))?;
+        data::make(&self.0).with_context(|| format!("making {}", self.0.display()))?;
         Ok(Identities::open(self.0.join("identity"))?)
     }
 
@@ -62,27 +62,10 @@ impl Folder {
     /// Opens the store for this process alone. None yet, or a damaged one: an empty one.
     pub(crate) fn store(&self) -> anyhow::Result<(Vec<(Slot, Value)>, Store)> {
         let path = self.0.join("store");
-        match ledger::open(&path) {
-            Err(ledger::Error::Open(OpenError::Missing(_))) => {}
-            Err(error) if is_damaged(&error) => {
-                let aside = self.0.join(format!("store.damaged-{}", clock::wall().0));
-                fs::rename(&path, &aside).with_context(|| format!("moving {} aside", path.display()))?;
-                let reason = canopy_proto::convert::one_line(&error);
-                warn!(reason, aside = %aside.display(),
-                    "the store is damaged and was moved aside; this agent starts empty and learns again \
-                     from its cluster and its hub");
-            }
-            opened => return Ok(opened?),
+        match ledger::open(&path, Role::Agent) {
+            Err(lost) if lost.is_lost() => Ok(data::begin_anew(&path, Role::Agent, &lost)?),
+            opened => Ok(opened?),
         }
-        Store::create(&path)?;
-        Ok(ledger::open(&path)?)
-    }
-}
-
-fn is_damaged(error: &ledger::Error) -> bool {
-    match error {
-        ledger::Error::Open(OpenError::Damaged(_)) | ledger::Error::Load(LoadError::Damaged(_)) => true,
-        ledger::Error::Open(_) | ledger::Error::Load(_) | ledger::Error::Decode(_) => false,
     }
 }
 

@@ -11,14 +11,12 @@
 //! - [`cluster`]: what an agent asks of a cluster; the real one and the embedded one;
 //! - `orders`: the machine's orders, on their way to the cluster and back;
 //! - `content`: content that does not travel inside a row;
-//! - `machine`: what people at the machine ask of the running agent, without any hub;
-//! - `health`: what probes and Prometheus ask.
+//! - `machine`: what people at the machine ask of the running agent, without any hub.
 
 pub mod args;
 pub mod cluster;
 mod content;
 mod folder;
-mod health;
 mod join;
 mod machine;
 mod orders;

@@ -1,5 +1,6 @@
 //! The agent at work: its parts, joined.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -9,15 +10,18 @@ use canopy_identity::{Folder as Identities, Identity, Role, Trust, key, tls};
 use canopy_link::limits::KeepAlive;
 use canopy_link::{Answer, Dialer, Query, Responder, uplink};
 use canopy_model::Boot;
+use canopy_node::health::{self, PrometheusHandle};
 use canopy_node::{Driver, Handle, clock, shutdown};
 use canopy_store::Store;
+use futures::FutureExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::args;
 use crate::cluster::{Cluster, Embedded, Real};
 use crate::content::Hub;
 use crate::folder::Folder;
-use crate::health;
 use crate::machine::Desk;
 use crate::orders::Orders;
 use crate::renewal::renew;
@@ -26,7 +30,7 @@ use crate::renewal::renew;
 pub(crate) async fn run(args: args::Run) -> anyhow::Result<()> {
     let folder = Folder::new(&args.data);
     let identities = folder.identity()?;
-    let identity = identities.load(clock::wall().0 / 1000)?;
+    let identity = identities.load(clock::seconds())?;
     let peer = identity.peer();
     ensure!(
         peer.role == Role::Agent,
@@ -64,13 +68,25 @@ async fn work(
     } else {
         begin(agent, store, Real::connect(&args.cluster).await?, pull, desk)?
     };
+    let mut parts = JoinSet::new();
     if let Some(address) = args.health {
-        health::serve(address, handle.clone()).await?;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listening on {address} (--health)"))?;
+        let metrics = health::metrics().context("collecting metrics")?;
+        parts.spawn(serve_probes(listener, handle.clone(), metrics.clone()).in_current_span());
+        parts.spawn(health::upkeep(metrics).map(Ok).in_current_span());
     }
-    tokio::spawn(uplink(dialer, handle.links(), Silent).in_current_span());
-    tokio::spawn(renew(identity, trust, identities, leaf).in_current_span());
+    parts.spawn(renew(identity, trust, identities, leaf).map(Ok).in_current_span());
+    // It ends with the driver, and the driver's end is the one that counts.
+    let linked = uplink(dialer, handle.links(), Silent).then(|()| pending());
+    parts.spawn(linked.in_current_span());
+    let boot = Boot(u128::from_be_bytes(key::random()));
+    let driving = async move { driver.run(boot, stop).await.context("the agent cannot go on") };
+    parts.spawn(driving.in_current_span());
     info!(version = env!("CARGO_PKG_VERSION"), "the agent is running");
-    driver.run(Boot(u128::from_be_bytes(key::random())), stop).await?;
+    // The driver ends when it is asked to; any other part never ends unless it fails, and an agent
+    // without one of them would be alive and deaf. The rest ends with the set.
+    parts.join_next().await.expect("there are parts")??;
     if left.is_cancelled() {
         folder.leave()?;
         info!("left the hub");
@@ -93,6 +109,22 @@ fn begin<C: Cluster>(
         Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(orders, pull, handle.clone()));
     desk.open(cluster, handle.clone())?;
     Ok((driver, handle))
+}
+
+/// The port for probes and metrics. Ready means that the cluster has told what it holds; a hub that is
+/// away does not make an agent unready, for restarting it would help nobody.
+async fn serve_probes(
+    listener: TcpListener,
+    agent: Handle<Agent>,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<()> {
+    let ready = |agent: &Agent| {
+        agent
+            .is_surveyed()
+            .then_some(())
+            .ok_or_else(|| "the cluster has not told yet what it holds".to_owned())
+    };
+    health::serve(listener, agent, metrics, ready).await.context("serving probes and metrics")
 }
 
 /// A leaf: there is nothing below to ask about.

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use canopy_core::durable::{Slot, Value};
-use canopy_node::ledger::{self, Error};
-use canopy_store::{LoadError, OpenError, Store};
-use tracing::warn;
+use canopy_model::Role;
+use canopy_node::{data, ledger};
+use canopy_store::Store;
 
 use crate::args::Data;
-use crate::registry::seconds;
 
 impl Data {
     /// Keys and certificates, tokens and revocations.
@@ -33,33 +32,17 @@ impl Data {
     /// Makes the data folder, if it is not there.
     pub fn create(&self) -> anyhow::Result<()> {
         let folder = &self.folder;
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+        data::make(folder).with_context(|| format!("cannot make {}", folder.display()))
     }
 
     /// Opens the store. That of a hub below another one is replaced if it is lost.
     pub fn open(&self, is_root: bool) -> anyhow::Result<(Vec<(Slot, Value)>, Store)> {
         let folder = self.store();
-        let error = match ledger::open(&folder) {
-            Ok(opened) => return Ok(opened),
-            Err(error) => error,
-        };
-        let missing = matches!(error, Error::Open(OpenError::Missing(_)));
-        if !missing && !is_damaged(&error) {
-            return Err(error.into());
+        match ledger::open(&folder, Role::Hub) {
+            Err(lost) if lost.is_lost() && is_root => Err(lost).with_context(|| ways_back(&self.folder)),
+            Err(lost) if lost.is_lost() => Ok(data::begin_anew(&folder, Role::Hub, &lost)?),
+            opened => Ok(opened?),
         }
-        if is_root {
-            return Err(error).with_context(|| ways_back(&self.folder));
-        }
-        if missing {
-            warn!(folder = %folder.display(), "there is no store; beginning with an empty one");
-        } else {
-            let aside = folder.with_file_name(format!("store.damaged-{}", seconds()));
-            std::fs::rename(&folder, &aside).context("the damaged store cannot be moved aside")?;
-            let why = format!("{:#}", anyhow::Error::from(error));
-            warn!(aside = %aside.display(), why, "the store is damaged and was moved aside; beginning with an empty one");
-        }
-        Store::create(&folder)?;
-        Ok(ledger::open(&folder)?)
     }
 
     /// Makes an empty store.
@@ -70,10 +53,6 @@ impl Data {
         }
         Ok(Store::create(&folder)?)
     }
-}
-
-fn is_damaged(error: &Error) -> bool {
-    matches!(error, Error::Open(OpenError::Damaged(_)) | Error::Load(LoadError::Damaged(_)))
 }
 
 fn ways_back(folder: &Path) -> String {
@@ -94,6 +73,30 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let data = Data { folder: place.path().to_owned() };
         (place, data)
+    }
+
+    #[test]
+    fn the_data_folder_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let data = Data { folder: place.path().join("var/hub") };
+        data.create().unwrap();
+        let mode = std::fs::metadata(&data.folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_understood_has_a_way_back() {
+        let (_place, data) = data();
+        data.create_store().unwrap();
+        let store = Store::open(data.store()).unwrap();
+        let mut batch = canopy_store::Batch::default();
+        batch.put(vec![255], vec![0]);
+        store.commit(&batch).unwrap();
+        drop(store);
+        let lost = data.open(true).err().unwrap();
+        assert!(format!("{lost:#}").contains("init --adopt"), "{lost:#}");
+        assert!(data.open(false).unwrap().0.is_empty());
     }
 
     /// Makes a store that cannot be opened any more.

@@ -8,14 +8,12 @@
 //! - [`run`]: how its parts are joined;
 //! - [`registry`]: who may join it; [`door`]: who of them still belongs to it, and what they may have;
 //! - [`parent`]: the hub above; [`shell`]: the core's effects;
-//! - [`admin`]: the API for administrators and for the hub above;
-//! - [`health`]: probes and metrics.
+//! - [`admin`]: the API for administrators and for the hub above.
 
 pub mod admin;
 pub mod args;
 pub mod data;
 pub mod door;
-pub mod health;
 pub mod init;
 pub mod join;
 pub mod parent;

@@ -1,5 +1,6 @@
 //! How the parts of a hub are joined.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,21 +11,20 @@ use canopy_identity::{Accept, Folder, Role, key, tls};
 use canopy_link::limits::{Admission, KeepAlive};
 use canopy_link::{Children, Dialer, downlink, enroll, listen, uplink};
 use canopy_model::Boot;
-use canopy_node::{Driver, Handle};
+use canopy_node::clock::seconds;
+use canopy_node::health::PrometheusHandle;
+use canopy_node::{Driver, Handle, health};
 use canopy_proto::DESCRIPTORS;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::admin::{self, Api};
 use crate::args::RunArgs;
 use crate::door::Door;
-use crate::health;
 use crate::parent::{self, ParentContent, stay_certified};
-use crate::registry::{Gate, Registry, seconds};
+use crate::registry::{Gate, Registry};
 use crate::shell::HubShell;
 
 /// A hub that listens and does not run yet.
@@ -93,13 +93,17 @@ impl Server {
         parts.spawn(async move { driver.run(boot, stop).await.context("the hub cannot go on") });
         parts.spawn(serve_children(self.below, api.clone()));
         parts.spawn(serve_administrators(self.admins, api.clone()));
-        parts.spawn(health::serve(self.probes, health::routes(api.hub.clone(), metrics.clone())));
+        parts.spawn(serve_probes(self.probes, api.hub.clone(), metrics.clone()));
         parts.spawn(stay_certified(api.registry.clone()));
-        parts.spawn(upkeep(metrics));
+        parts.spawn(async move {
+            health::upkeep(metrics).await;
+            Ok(())
+        });
         if let Some(dialer) = dialer {
             parts.spawn(async move {
                 uplink(dialer, api.hub.links(), api).await;
-                Ok(())
+                // It ends with the driver, and the driver's end is the one that counts.
+                pending().await
             });
         }
         // The driver ends when it is asked to; any other part never ends unless it fails. The
@@ -146,10 +150,19 @@ async fn serve_administrators(listener: TcpListener, api: Api) -> anyhow::Result
     served.await.context("serving administrators failed")
 }
 
-async fn upkeep(metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let mut ticks = interval(health::UPKEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        metrics.run_upkeep();
-    }
+/// The port for probes and metrics. A hub is ready when its core decides; until then it says what it
+/// waits for.
+async fn serve_probes(
+    listener: TcpListener,
+    hub: Handle<Hub>,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<()> {
+    let ready = |hub: &Hub| {
+        if hub.is_ready() {
+            return Ok(());
+        }
+        let why = hub.readiness();
+        Err(format!("{}: {}", why.reason, why.message))
+    };
+    health::serve(listener, hub, metrics, ready).await.context("serving probes and metrics failed")
 }

@@ -17,3 +17,8 @@ pub fn wall() -> Wall {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// The wall clock in seconds since 1970, as certificates count.
+pub fn seconds() -> u64 {
+    wall().0 / 1000
+}

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::path::Path;
 
 use canopy_core::durable::{Change, Slot, Value};
+use canopy_core::link::EdgeId;
+use canopy_model::Role;
 use canopy_proto::store_codec;
 use canopy_store::{Batch, LoadError, OpenError, Store};
 
@@ -29,17 +31,53 @@ pub enum Error {
     /// What was read makes no sense.
     #[error("the store cannot be understood")]
     Decode(#[source] store_codec::Error),
+    /// What was read is another program's.
+    #[error("the store holds {0}, which this program does not keep: give this node's own folder as --data")]
+    Foreign(String),
 }
 
-/// Opens the store of a folder: what it holds, and where to commit further changes.
-pub fn open(folder: &Path) -> Result<(Vec<(Slot, Value)>, Store), Error> {
+/// Opens the store of a hub's or an agent's folder: what it holds, and where to commit further changes.
+pub fn open(folder: &Path, role: Role) -> Result<(Vec<(Slot, Value)>, Store), Error> {
     let store = Store::open(folder).map_err(Error::Open)?;
     let slots = store.load().map(|entry| {
         let (key, value) = entry.map_err(Error::Load)?;
-        store_codec::decode(&key, &value).map_err(Error::Decode)
+        let (slot, value) = store_codec::decode(&key, &value).map_err(Error::Decode)?;
+        if !is_of(&slot, role) {
+            return Err(Error::Foreign(format!("{slot:?}")));
+        }
+        Ok((slot, value))
     });
     let slots = slots.collect::<Result<_, Error>>()?;
     Ok((slots, store))
+}
+
+impl Error {
+    /// Whether there is nothing to begin with: no store, or one that cannot be read any more.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Open(OpenError::Missing(_) | OpenError::Damaged(_)) => true,
+            Self::Load(LoadError::Damaged(_)) | Self::Decode(_) => true,
+            Self::Open(_) | Self::Load(_) | Self::Foreign(_) => false,
+        }
+    }
+}
+
+/// Whether the machine of this role has such a slot. Another one it would leave out.
+fn is_of(slot: &Slot, role: Role) -> bool {
+    match slot {
+        Slot::History => true,
+        Slot::Cursor(edge) | Slot::Received(edge, ..) | Slot::Sent(edge, _) | Slot::Floor(edge) => {
+            role == Role::Hub || *edge == EdgeId::Parent
+        }
+        Slot::Object(_)
+        | Slot::Child(_)
+        | Slot::Assigned(..)
+        | Slot::Share(..)
+        | Slot::Answer(_)
+        | Slot::Dropped(_)
+        | Slot::Released(_) => role == Role::Hub,
+        Slot::Held(_) | Slot::Surveyed | Slot::Hold => role == Role::Agent,
+    }
 }
 
 impl Ledger for Store {
@@ -65,11 +103,11 @@ mod tests {
     #[test]
     fn what_was_committed_is_there_after_opening_again() {
         let place = tempfile::tempdir().unwrap();
-        assert!(matches!(open(place.path()), Err(Error::Open(OpenError::Missing(_)))));
+        assert!(matches!(open(place.path(), Role::Hub), Err(Error::Open(OpenError::Missing(_)))));
         Store::create(place.path()).unwrap();
         let mut committed = Vec::new();
         {
-            let (slots, mut store) = open(place.path()).unwrap();
+            let (slots, mut store) = open(place.path(), Role::Hub).unwrap();
             let mut hub = Hub::load(canopy_model::Path::root(), slots);
             let step = hub.handle(Now::default(), Input::Started { boot: Boot(1) });
             step.commit(|changes| {
@@ -78,9 +116,23 @@ mod tests {
             })
             .unwrap();
         }
-        let (slots, _store) = open(place.path()).unwrap();
+        let (slots, _store) = open(place.path(), Role::Hub).unwrap();
         let read: Vec<Change> = slots.into_iter().map(|(slot, value)| Change::Put(slot, value)).collect();
         assert!(!read.is_empty());
         assert_eq!(read, committed);
+    }
+
+    #[test]
+    fn a_store_of_another_program_is_refused_and_not_read_in_part() {
+        let place = tempfile::tempdir().unwrap();
+        Store::create(place.path()).unwrap();
+        let mut store = Store::open(place.path()).unwrap();
+        let hold = Change::Put(Slot::Hold, Value::Hold("maintenance".to_owned()));
+        Ledger::commit(&mut store, &[hold]).unwrap();
+        drop(store);
+        let error = open(place.path(), Role::Hub).err().unwrap();
+        assert!(error.to_string().starts_with("the store holds Hold, which"), "{error}");
+        assert!(!error.is_lost());
+        assert!(open(place.path(), Role::Agent).is_ok());
     }
 }

@@ -6,12 +6,15 @@
 //! - [`driver`]: the task that owns the machine, commits its changes and only then performs its
 //!   effects; the only `select!` of a program;
 //! - [`handle`]: how shells talk to that task;
-//! - [`ledger`], [`clock`]: what the driver needs of the disk and of the time;
-//! - [`shutdown`], [`telemetry`]: how a program ends and how it tells what it does.
+//! - [`ledger`], [`clock`]: what the driver needs of the disk and of the time; [`data`]: the folder, and
+//!   what takes the place of a store that is lost;
+//! - [`shutdown`], [`telemetry`], [`health`]: how a program ends and how it tells what it does.
 
 pub mod clock;
+pub mod data;
 pub mod driver;
 pub mod handle;
+pub mod health;
 pub mod ledger;
 mod sessions;
 pub mod shutdown;
