@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use canopy_identity::JoinToken;
 use canopy_model::Name;
+use canopy_node::flags::{Upward, secret};
 use canopy_node::telemetry::Telemetry;
 use clap::{Args, Parser, Subcommand};
 
@@ -77,14 +79,17 @@ pub struct Leave {
 #[derive(Debug, Args)]
 pub struct Join {
     /// The token
-    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: String,
+    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret::<JoinToken>())]
+    pub token: JoinToken,
     /// The name of the cluster below the hub, if the token leaves it open
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,
     /// Where the agent keeps its identity and state
     #[arg(long, env = "CANOPY_DATA", value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
+    /// How to reach the hub
+    #[command(flatten)]
+    pub upward: Upward,
 }
 
 /// Run the agent.
@@ -96,6 +101,9 @@ pub struct Run {
     /// The cluster to work on
     #[command(flatten)]
     pub cluster: Cluster,
+    /// How to reach the hub
+    #[command(flatten)]
+    pub upward: Upward,
     /// Serve /livez, /readyz and /metrics here
     #[arg(long, env = "CANOPY_HEALTH", value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,

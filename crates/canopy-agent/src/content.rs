@@ -2,24 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use canopy_content::{Blobs, Fetch, FetchError, Pull};
-use canopy_link::Dialer;
-use canopy_link::dial::dial;
-use canopy_model::{Digest, Revision};
-
-/// The way to the hub: one connection for each blob, since agents fetch rarely.
-pub(crate) struct Hub(pub(crate) Dialer);
-
-#[async_trait]
-impl Fetch for Hub {
-    async fn fetch(&self, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
-        let Dialer { addresses, tls, keep_alive } = &self.0;
-        let channel = dial(addresses, tls.clone(), *keep_alive).await;
-        let channel = channel.map_err(|error| FetchError::Unavailable { digest, why: error.to_string() })?;
-        canopy_content::fetch(channel, digest, blobs).await
-    }
-}
+use canopy_content::{FetchError, Pull};
+use canopy_model::Revision;
 
 /// The content of a revision. What was kept and is damaged is fetched again.
 pub(crate) async fn read(pull: &Pull, revision: &Revision) -> Result<Arc<[u8]>, FetchError> {

@@ -1,8 +1,8 @@
 //! How an agent gets its identity.
 
-use anyhow::{Context as _, bail};
-use canopy_identity::{JoinToken, Role};
-use canopy_link::enroll;
+use anyhow::bail;
+use canopy_identity::Role;
+use canopy_link::{Way, enroll};
 use canopy_node::clock;
 
 use crate::args;
@@ -10,12 +10,14 @@ use crate::folder::Folder;
 
 /// Joins the hub that the token names. After a failure it can be repeated with the same token.
 pub(crate) async fn join(args: args::Join) -> anyhow::Result<()> {
-    let token: JoinToken = args.token.parse().context("--token is not valid")?;
+    let mut token = args.token;
     if token.kind != Role::Agent {
         bail!("the token admits a node of kind {}: use it with that program", token.kind);
     }
+    let Way { addresses, proxy } = args.upward.way(&token.addresses);
+    token.addresses = addresses;
     let folder = Folder::new(&args.data).identity()?;
-    let identity = enroll::join(&token, args.name, &folder, clock::wall().0 / 1000).await?;
+    let identity = enroll::join(&token, proxy, args.name, &folder, clock::seconds()).await?;
     eprintln!("joined as {}; start with: canopy-agent run --data {}", identity.peer(), args.data.display());
     Ok(())
 }

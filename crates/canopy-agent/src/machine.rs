@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use canopy_core::input::Found;
 use canopy_core::{Agent, Input};
+use canopy_link::Contact;
 use canopy_model::{Report, Uid, Work};
 use canopy_node::{Handle, handle};
 use canopy_proto::convert::one_line;
@@ -86,11 +87,12 @@ pub(crate) struct Desk {
     folder: Folder,
     stop: CancellationToken,
     left: CancellationToken,
+    contact: Contact,
 }
 
 impl Desk {
-    pub(crate) fn new(folder: Folder, stop: CancellationToken) -> Self {
-        Self { folder, stop, left: CancellationToken::new() }
+    pub(crate) fn new(folder: Folder, stop: CancellationToken, contact: Contact) -> Self {
+        Self { folder, stop, left: CancellationToken::new(), contact }
     }
 
     /// Cancelled once the agent has left its hub.
@@ -133,7 +135,11 @@ impl Desk {
 
     async fn answer<C: Cluster>(&self, wish: Wish, cluster: &C, agent: &Handle<Agent>) -> Answer {
         let outcome = match wish {
-            Wish::Status => return agent.read(status).await.map_or_else(refused, Answer::Status),
+            Wish::Status => {
+                let trouble = self.contact.trouble();
+                let status = agent.read(move |agent| status(agent, trouble)).await;
+                return status.map_or_else(refused, Answer::Status);
+            }
             Wish::Hold { reason } => {
                 info!(reason, "held by someone at the machine");
                 hold(agent, Some(reason))
@@ -195,7 +201,7 @@ async fn hold(agent: &Handle<Agent>, reason: Option<String>) -> Result<(), Strin
     agent.read(|_| ()).await.map_err(|error| error.to_string())
 }
 
-fn status(agent: &Agent) -> Status {
+fn status(agent: &Agent, trouble: Option<String>) -> Status {
     let workload = |(_, report): (Uid, &Report)| {
         let Work { name, revision, sync, health, message, .. } = report.work.clone()?;
         Some(Workload {
@@ -210,10 +216,13 @@ fn status(agent: &Agent) -> Status {
             message,
         })
     };
-    let connected = agent.parent().is_connected();
+    let away = || {
+        let why = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        format!("not connected: what runs here goes on{why}")
+    };
     Status {
         cluster: agent.path().to_string(),
-        hub: if connected { "connected" } else { "not connected: what runs here goes on" }.to_owned(),
+        hub: if agent.parent().is_connected() { "connected".to_owned() } else { away() },
         hold: agent.hold().map(str::to_owned),
         workloads: agent.reports().filter_map(workload).collect(),
     }

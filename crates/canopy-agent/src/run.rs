@@ -8,7 +8,7 @@ use canopy_content::{Blobs, Pull};
 use canopy_core::Agent;
 use canopy_identity::{Folder as Identities, Identity, Role, Trust, key, tls};
 use canopy_link::limits::KeepAlive;
-use canopy_link::{Answer, Dialer, Query, Responder, uplink};
+use canopy_link::{Answer, Contact, Dialer, Query, Responder, uplink};
 use canopy_model::Boot;
 use canopy_node::health::{self, PrometheusHandle};
 use canopy_node::{Driver, Handle, clock, shutdown};
@@ -20,7 +20,6 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::args;
 use crate::cluster::{Cluster, Embedded, Real};
-use crate::content::Hub;
 use crate::folder::Folder;
 use crate::machine::Desk;
 use crate::orders::Orders;
@@ -55,11 +54,12 @@ async fn work(
     let leaf = identity.leaf()?;
     let parent = identity.parent().context("an agent has a hub above it")?;
     let tls = Arc::new(tls::client_config(trust.clone(), parent, &leaf)?);
-    let addresses = identity.parents().to_vec();
-    let dialer = Dialer { addresses, tls, keep_alive: KeepAlive::default() };
-    let pull = Pull::from_parent(Blobs::open(folder.content())?, Hub(dialer.clone()));
+    let way = args.upward.way(identity.parents());
+    let dialer = Dialer { way: way.clone(), tls, keep_alive: KeepAlive::default() };
+    let pull = Pull::from_parent(Blobs::open(folder.content())?, dialer.clone());
 
-    let desk = Desk::new(folder.clone(), stop.clone());
+    let contact = Contact::default();
+    let desk = Desk::new(folder.clone(), stop.clone(), contact.clone());
     let left = desk.left();
     let (driver, handle) = if args.cluster.embedded {
         let cluster = Embedded::open(&folder.embedded_cluster(), args.cluster.embedded_lies)?;
@@ -76,9 +76,9 @@ async fn work(
         parts.spawn(serve_probes(listener, handle.clone(), metrics.clone()).in_current_span());
         parts.spawn(health::upkeep(metrics).map(Ok).in_current_span());
     }
-    parts.spawn(renew(identity, trust, identities, leaf).map(Ok).in_current_span());
+    parts.spawn(renew(identity, way, trust, identities, leaf).map(Ok).in_current_span());
     // It ends with the driver, and the driver's end is the one that counts.
-    let linked = uplink(dialer, handle.links(), Silent).then(|()| pending());
+    let linked = uplink(dialer, contact, handle.links(), Silent).then(|()| pending());
     parts.spawn(linked.in_current_span());
     let boot = Boot(u128::from_be_bytes(key::random()));
     let driving = async move { driver.run(boot, stop).await.context("the agent cannot go on") };

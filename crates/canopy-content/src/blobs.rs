@@ -19,6 +19,9 @@ pub const BLOB_BYTES_MAX: u64 = 64 << 20;
 /// The most that is read at once, in bytes: what a reader holds in memory and what a message carries.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 
+/// The largest message of the service, in bytes: a piece and what says so.
+pub(crate) const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + 64;
+
 /// What files that are not finished begin with.
 const UNFINISHED: &str = "unfinished-";
 
@@ -183,6 +186,11 @@ impl Outgoing {
         }
         Ok((!ended).then_some(piece))
     }
+}
+
+/// Runs work on blobs where it holds up nobody else.
+pub(crate) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("work on blobs does not panic")
 }
 
 fn hex(digest: &Digest) -> String {

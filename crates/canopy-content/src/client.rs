@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use canopy_link::{Dialer, dial};
 use canopy_model::Digest;
 use canopy_proto::content::v1::GetRequest;
 use canopy_proto::content::v1::content_client::ContentClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::blobs::{Blobs, Incoming};
-use crate::pull::FetchError;
+use crate::blobs::{Blobs, Incoming, MESSAGE_BYTES_MAX, on_disk};
+use crate::pull::{Fetch, FetchError};
 
 /// The longest silence of a hub before the fetch is given up. It may itself be waiting for its parent;
 /// that goes on without us, and the next attempt finds what it brought.
@@ -19,25 +20,28 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// durable.
 pub async fn fetch(channel: Channel, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
     let refused = |status| FetchError::from_status(digest, status);
-    let mut client = ContentClient::new(channel);
+    let mut client = ContentClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = client.get(GetRequest { digest: digest.0.to_vec() });
     let mut chunks = patiently(request).await.map_err(refused)?.into_inner();
-    let mut incoming = blobs.incoming(digest)?;
+    let blobs = blobs.clone();
+    let mut incoming = on_disk(move || blobs.incoming(digest)).await?;
     while let Some(chunk) = patiently(chunks.message()).await.map_err(refused)? {
         incoming = written(incoming, chunk.data).await?;
     }
-    blocking(move || incoming.finish()).await
+    Ok(on_disk(move || incoming.finish()).await?)
+}
+
+/// The hub above: one connection for each blob, since they are fetched rarely.
+#[async_trait::async_trait]
+impl Fetch for Dialer {
+    async fn fetch(&self, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
+        let unavailable = |error: dial::Error| FetchError::Unavailable { digest, why: error.to_string() };
+        fetch(self.dial().await.map_err(unavailable)?, digest, blobs).await
+    }
 }
 
 async fn written(mut incoming: Incoming, data: Vec<u8>) -> Result<Incoming, FetchError> {
-    blocking(move || incoming.write(&data).map(|()| incoming)).await
-}
-
-/// Runs work on the disk where it holds up nobody else.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, crate::blobs::Error> + Send + 'static,
-) -> Result<T, FetchError> {
-    Ok(tokio::task::spawn_blocking(work).await.expect("work on blobs does not panic")?)
+    Ok(on_disk(move || incoming.write(&data).map(|()| incoming)).await?)
 }
 
 async fn patiently<T>(answer: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {

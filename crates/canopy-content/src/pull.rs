@@ -10,6 +10,7 @@ use canopy_model::Digest;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
 
 use crate::blobs::{self, Blobs};
 
@@ -68,7 +69,8 @@ pub trait Fetch: Send + Sync + 'static {
     async fn fetch(&self, digest: Digest, blobs: &Blobs) -> Result<(), FetchError>;
 }
 
-/// Blobs that are here or can be had from above. Clones share their fetches.
+/// Blobs that are here or can be had from above. Clones share their fetches. Needs a runtime with several
+/// threads.
 #[derive(Clone)]
 pub struct Pull {
     blobs: Blobs,
@@ -98,11 +100,15 @@ impl Pull {
 
     /// Returns when the blob is here.
     pub async fn ensure(&self, digest: Digest) -> Result<(), FetchError> {
-        if self.blobs.has(&digest)? {
+        if self.has(digest)? {
             return Ok(());
         }
         let parent = self.parent.clone().ok_or(FetchError::Missing(digest))?;
         self.flight(digest, parent)?.await
+    }
+
+    fn has(&self, digest: Digest) -> Result<bool, blobs::Error> {
+        block_in_place(|| self.blobs.has(&digest))
     }
 
     /// The fetch of this blob that is under way, or a new one.
@@ -129,7 +135,7 @@ impl Pull {
         let _landed = Landing { pull: &self, digest };
         let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
         // Since the caller looked, an earlier flight may have landed.
-        if self.blobs.has(&digest)? { Ok(()) } else { parent.fetch(digest, &self.blobs).await }
+        if self.has(digest)? { Ok(()) } else { parent.fetch(digest, &self.blobs).await }
     }
 }
 

@@ -11,8 +11,11 @@ use futures::stream::try_unfold;
 use tonic::{Extensions, Request, Response, Status};
 use tracing::debug;
 
-use crate::blobs::{self, Outgoing};
+use crate::blobs::{self, Outgoing, on_disk};
 use crate::pull::{FetchError, Pull};
+
+/// The largest request, in bytes: a digest has 32.
+const REQUEST_BYTES_MAX: usize = 256;
 
 /// Says who may have which blob.
 #[tonic::async_trait]
@@ -40,7 +43,7 @@ pub struct ContentService<A> {
 impl<A: Access> ContentService<A> {
     /// The service, ready to be added to a server.
     pub fn server(pull: Pull, access: A) -> ContentServer<Self> {
-        ContentServer::new(Self { pull, access })
+        ContentServer::new(Self { pull, access }).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 }
 
@@ -61,7 +64,9 @@ impl<A: Access> Content for ContentService<A> {
             taken_back = &mut permit => return Err(taken_back),
             here = self.pull.ensure(digest) => here.map_err(status)?,
         }
-        let outgoing = self.pull.blobs().outgoing(&digest).map_err(|error| status(error.into()))?;
+        let blobs = self.pull.blobs().clone();
+        let outgoing = on_disk(move || blobs.outgoing(&digest)).await;
+        let outgoing = outgoing.map_err(|error| status(error.into()))?;
         let outgoing = outgoing.ok_or_else(|| status(FetchError::Missing(digest)))?;
         Ok(Response::new(Box::pin(try_unfold((outgoing, permit), next))))
     }
@@ -73,7 +78,7 @@ async fn next((mut outgoing, mut permit): Reading) -> Result<Option<(Chunk, Read
     let read = tokio::select! {
         biased;
         taken_back = &mut permit => return Err(taken_back),
-        read = tokio::task::spawn_blocking(read) => read.expect("reading blobs does not panic"),
+        read = on_disk(read) => read,
     };
     let piece = read.map_err(|error| status(error.into()))?;
     Ok(piece.map(|(chunk, outgoing)| (chunk, (outgoing, permit))))

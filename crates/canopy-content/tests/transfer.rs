@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use canopy_content::blobs::CHUNK_BYTES_MAX;
 use canopy_content::{
     Access, BLOB_BYTES_MAX, Blobs, ContentService, Fetch, FetchError, Permit, Pull, blobs, fetch,
 };
@@ -19,7 +20,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Extensions, Request, Response, Status};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_comes_down_two_tiers_and_stays_at_each() {
     let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
@@ -42,7 +43,7 @@ async fn a_blob_comes_down_two_tiers_and_stays_at_each() {
     assert!(matches!(error, FetchError::Missing(digest) if digest == unknown), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_rotted_at_the_plant_is_fetched_anew() {
     let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
     let digest = root.blobs.put(b"content").unwrap();
@@ -62,7 +63,7 @@ async fn a_copy_that_rotted_at_the_plant_is_fetched_anew() {
     assert_eq!(edge.blobs.get(&digest).unwrap().unwrap(), b"content");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_questions_make_one_fetch_and_it_outlives_who_asked() {
     let (root, plant) = (Folder::new(), Folder::new());
     let digest = root.blobs.put(b"wanted by all").unwrap();
@@ -82,7 +83,7 @@ async fn many_questions_make_one_fetch_and_it_outlives_who_asked() {
     assert_eq!(up.fetches.load(Ordering::SeqCst), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fetches_are_bounded_and_take_turns() {
     let plant = Folder::new();
     let gate = Arc::new(Semaphore::new(0));
@@ -107,7 +108,7 @@ async fn fetches_are_bounded_and_take_turns() {
     assert!(matches!(pull.ensure(digest(256)).await, Err(FetchError::Missing(_))));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_the_peer_may_not_have_is_as_unknown_as_one_that_is_nowhere() {
     let (root, plant, edge) = (Folder::new(), Folder::new(), Folder::new());
     let (secret, public) = (root.blobs.put(b"secret").unwrap(), root.blobs.put(b"public").unwrap());
@@ -129,7 +130,7 @@ async fn a_blob_that_the_peer_may_not_have_is_as_unknown_as_one_that_is_nowhere(
     assert_eq!(up.fetches.load(Ordering::SeqCst), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_is_taken_back_ends_what_is_under_way() {
     let root = Folder::new();
     let digest = root.blobs.put(&vec![7; BLOB_BYTES_MAX as usize]).unwrap();
@@ -151,24 +152,38 @@ async fn a_permission_that_is_taken_back_ends_what_is_under_way() {
     assert!(bytes < BLOB_BYTES_MAX as usize / 2, "what was on the way arrives, and little more: {bytes}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_sends_other_bytes_or_too_many_is_not_believed() {
     let edge = Folder::new();
     let digest = Digest([1; 32]);
-    let channel = serve(ContentServer::new(Liar { pieces: 1 })).await;
+    let channel = serve(ContentServer::new(Liar { bytes: CHUNK_BYTES_MAX, pieces: 1 })).await;
     let error = fetch(channel, digest, &edge.blobs).await.unwrap_err();
     assert!(
         matches!(&error, FetchError::Blobs(e) if matches!(**e, blobs::Error::Mismatch { .. })),
         "{error}"
     );
 
-    let channel = serve(ContentServer::new(Liar { pieces: usize::MAX })).await;
+    let channel = serve(ContentServer::new(Liar { bytes: CHUNK_BYTES_MAX, pieces: usize::MAX })).await;
     let error = fetch(channel, digest, &edge.blobs).await.unwrap_err();
     assert!(matches!(&error, FetchError::Blobs(e) if matches!(**e, blobs::Error::TooLarge)), "{error}");
     let kept = std::fs::read_dir(edge.folder.path())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().is_file());
     assert_eq!(kept.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_bounded_in_both_directions() {
+    let (root, edge) = (Folder::new(), Folder::new());
+    let channel = serve(ContentService::server(Pull::root(root.blobs.clone()), Everything)).await;
+    let ask =
+        async |bytes| ContentClient::new(channel.clone()).get(GetRequest { digest: vec![0; bytes] }).await;
+    assert_eq!(ask(31).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(ask(1024).await.unwrap_err().code(), Code::OutOfRange, "server reads");
+
+    let channel = serve(ContentServer::new(Liar { bytes: CHUNK_BYTES_MAX + 1024, pieces: 1 })).await;
+    let error = fetch(channel, Digest([1; 32]), &edge.blobs).await.unwrap_err();
+    assert!(error.to_string().contains("OutOfRange"), "client reads: {error}");
 }
 
 /// Everybody may have everything.
@@ -244,6 +259,7 @@ impl Fetch for Nothing {
 
 /// A hub that answers every question with pieces of its own.
 struct Liar {
+    bytes: usize,
     pieces: usize,
 }
 
@@ -252,7 +268,7 @@ impl Content for Liar {
     type GetStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
     async fn get(&self, _: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let piece = Chunk { data: vec![0; BLOB_BYTES_MAX as usize / 64] };
+        let piece = Chunk { data: vec![0; self.bytes] };
         Ok(Response::new(stream::repeat(piece).take(self.pieces).map(Ok).boxed()))
     }
 }

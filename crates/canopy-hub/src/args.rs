@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use canopy_identity::TrustDomain;
+use canopy_identity::{JoinToken, TrustDomain};
 use canopy_model::Name;
+use canopy_node::flags::{Upward, secret};
 use canopy_node::telemetry::Telemetry;
 use clap::{Args, Parser, Subcommand};
 
@@ -101,12 +102,15 @@ pub struct JoinArgs {
     /// Where to keep what is joined.
     #[command(flatten)]
     pub data: Data,
-    /// The token that `canopy token create` printed. Read later: clap would repeat a mistyped one.
-    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: String,
+    /// The token that `canopy token create` printed.
+    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret::<JoinToken>())]
+    pub token: JoinToken,
     /// The name below the parent, if the token leaves it open.
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,
+    /// How to reach the hub above.
+    #[command(flatten)]
+    pub upward: Upward,
 }
 
 /// Flags of `admin`.
@@ -132,7 +136,22 @@ pub struct RunArgs {
     /// Where it is reached.
     #[command(flatten)]
     pub addresses: Addresses,
+    /// How to reach the hub above.
+    #[command(flatten)]
+    pub upward: Upward,
     /// Where to serve probes and metrics, as plain HTTP.
     #[arg(long = "health", env = "CANOPY_HEALTH", value_name = "ADDR", default_value = "127.0.0.1:7445")]
     pub health: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_cannot_be_read_is_not_repeated() {
+        let error = Cli::try_parse_from(["canopy-hub", "join", "--token", "canopy-secret"]).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("--token is not valid") && !error.contains("canopy-secret"), "{error}");
+    }
 }

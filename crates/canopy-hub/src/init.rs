@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use canopy_context::{Context, Contexts, default_file};
 use canopy_identity::{Folder, Identity, Key, ProvenKey, Role, key};
 use canopy_model::Path;
+use canopy_node::clock::seconds;
 
 use crate::args::{Addresses, AdminArgs, ContextArgs, Data, InitArgs};
-use crate::registry::seconds;
 
 /// Makes a root; returns what to do next. What can be refused is refused before anything is made,
 /// and the identity, which cannot be made again, comes last but for the context.

@@ -1,22 +1,23 @@
 //! How a regional hub comes to be.
 
-use canopy_identity::{Folder, JoinToken, Role};
-use canopy_link::enroll;
-
 use anyhow::{Context, bail};
+use canopy_identity::{Folder, Role};
+use canopy_link::{Way, enroll};
+use canopy_node::clock::seconds;
 
 use crate::args::JoinArgs;
-use crate::registry::seconds;
 
 /// Joins the hub that the token names; returns what to do next. Can be repeated after a failure.
 pub async fn join(args: &JoinArgs) -> anyhow::Result<String> {
-    let token: JoinToken = args.token.parse()?;
+    let mut token = args.token.clone();
     if token.kind != Role::Hub {
         bail!("the token admits a node of kind {}: use it with that program", token.kind);
     }
+    let Way { addresses, proxy } = args.upward.way(&token.addresses);
+    token.addresses = addresses;
     args.data.create()?;
     let folder = Folder::open(args.data.identity())?;
-    let joined = enroll::join(&token, args.name.clone(), &folder, seconds()).await;
+    let joined = enroll::join(&token, proxy, args.name.clone(), &folder, seconds()).await;
     let identity = joined.with_context(|| format!("cannot join hub {}", token.parent))?;
     args.data.create_store()?;
     Ok(format!(

@@ -1,50 +1,29 @@
 //! The hub above: reaching it, fetching content from it, and staying certified by it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use canopy_content::{Blobs, Fetch, FetchError};
 use canopy_identity::{Certified, tls};
 use canopy_link::limits::KeepAlive;
-use canopy_link::{Dialer, dial, enroll};
-use canopy_model::Digest;
-use canopy_proto::convert::one_line;
+use canopy_link::{Dialer, Way, enroll};
+use canopy_node::clock::seconds;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::registry::{Registry, seconds};
+use crate::registry::Registry;
 
-/// How often the certificates' age is looked at. They are renewed when a third of their life is
-/// left, which is ten days at least.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
-
-/// How to reach the hub above; none for the root.
-pub fn dialer(registry: &Registry) -> anyhow::Result<Option<Dialer>> {
+/// How to reach the hub above, over this way; none for the root.
+pub fn dialer(registry: &Registry, way: Way) -> anyhow::Result<Option<Dialer>> {
     let identity = registry.identity();
     let Some(path) = identity.parent() else { return Ok(None) };
     let tls = tls::client_config(registry.trust().clone(), path, registry.leaf())
         .context("the hub's certificate cannot be used")?;
-    let addresses = identity.parents().to_vec();
-    Ok(Some(Dialer { addresses, tls: Arc::new(tls), keep_alive: KeepAlive::default() }))
+    Ok(Some(Dialer { way, tls: Arc::new(tls), keep_alive: KeepAlive::default() }))
 }
 
-/// Content that the hub above has.
-pub struct ParentContent(pub Dialer);
-
-#[tonic::async_trait]
-impl Fetch for ParentContent {
-    async fn fetch(&self, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
-        let Dialer { addresses, tls, keep_alive } = &self.0;
-        let channel = dial::dial(addresses, tls.clone(), *keep_alive).await;
-        let channel = channel.map_err(|error| FetchError::Unavailable { digest, why: one_line(&error) })?;
-        canopy_content::fetch(channel, digest, blobs).await
-    }
-}
-
-/// Renews this hub's certificates in time, for ever.
-pub async fn stay_certified(registry: Arc<Registry>) -> anyhow::Result<()> {
+/// Renews this hub's certificates in time, for ever; `way` leads to the hub above.
+pub async fn stay_certified(registry: Arc<Registry>, way: Way) -> anyhow::Result<()> {
     let told = |outcome: anyhow::Result<()>, what| {
         if let Err(error) = outcome {
             let error = format!("{error:#}");
@@ -54,8 +33,8 @@ pub async fn stay_certified(registry: Arc<Registry>) -> anyhow::Result<()> {
     loop {
         // First what needs nobody: a hub that is cut off keeps its own children.
         told(block_in_place(|| reissue(&registry)), "TLS certificate");
-        told(renew_authority(&registry).await, "authority");
-        sleep(LOOK_EVERY).await;
+        told(renew_authority(&registry, &way).await, "authority");
+        sleep(enroll::LOOK_EVERY).await;
     }
 }
 
@@ -72,11 +51,11 @@ fn reissue(registry: &Registry) -> anyhow::Result<()> {
 }
 
 /// The hub above renews the authority.
-async fn renew_authority(registry: &Registry) -> anyhow::Result<()> {
+async fn renew_authority(registry: &Registry, way: &Way) -> anyhow::Result<()> {
     let (now, identity) = (seconds(), registry.identity());
-    if identity.parent().is_some() && Certified::read(identity.enrolled().1)?.renew_at() <= now {
-        let trust = registry.trust().clone();
-        registry.replace(enroll::renew(&identity, trust, registry.folder(), now).await?)?;
+    if identity.parent().is_some() && enroll::is_due(&identity, now) {
+        let (trust, way) = (registry.trust().clone(), way.clone());
+        registry.replace(enroll::renew(&identity, way, trust, registry.folder(), now).await?)?;
         info!("this hub's authority is renewed");
     }
     Ok(())
@@ -84,6 +63,8 @@ async fn renew_authority(registry: &Registry) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use canopy_identity::authority::{AUTHORITY_LIFE_SECS, LEAF_LIFE_SECS};
     use canopy_identity::{Folder, Identity, Key, ProvenKey, Role, key};
     use tokio::net::TcpListener;
@@ -110,7 +91,8 @@ mod tests {
     async fn a_hub_that_is_cut_off_keeps_its_own_certificate() {
         let (_place, registry) = cut_off().await;
         let registry = Arc::new(registry);
-        let certifying = tokio::spawn(stay_certified(registry.clone()));
+        let way = Way { addresses: registry.identity().parents().to_vec(), proxy: None };
+        let certifying = tokio::spawn(stay_certified(registry.clone(), way.clone()));
         let present = || Certified::read(&registry.identity().chain()[0]).unwrap().not_after;
         let renewed = async {
             while present() <= seconds() + LEAF_LIFE_SECS / 2 {
@@ -121,6 +103,6 @@ mod tests {
         certifying.abort();
         let kept = registry.folder().load(seconds()).unwrap();
         assert_eq!(kept.chain(), registry.identity().chain());
-        assert!(renew_authority(&registry).await.is_err(), "the hub above was not asked");
+        assert!(renew_authority(&registry, &way).await.is_err(), "the hub above was not asked");
     }
 }

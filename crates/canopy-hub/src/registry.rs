@@ -18,7 +18,7 @@ use canopy_link::Memberships;
 use canopy_link::enroll::{self, Enroller};
 use canopy_link::membership::{Bearer, Refused, Two};
 use canopy_model::{self as model, Labels, Name, Record, Uid};
-use canopy_node::clock;
+use canopy_node::clock::seconds;
 use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 use tracing::{error, info, warn};
@@ -305,9 +305,4 @@ impl Enroller for Gate {
         self.0.recognise(&child).await.map_err(enroll::Refused::Member)?;
         Ok(renewed)
     }
-}
-
-/// The wall clock in seconds since 1970, as certificates count.
-pub fn seconds() -> u64 {
-    clock::wall().0 / 1000
 }

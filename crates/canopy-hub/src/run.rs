@@ -9,7 +9,7 @@ use canopy_content::{Blobs, ContentService, Pull};
 use canopy_core::Hub;
 use canopy_identity::{Accept, Folder, Role, key, tls};
 use canopy_link::limits::{Admission, KeepAlive};
-use canopy_link::{Children, Dialer, downlink, enroll, listen, uplink};
+use canopy_link::{Children, Contact, Dialer, Way, downlink, enroll, listen, uplink};
 use canopy_model::Boot;
 use canopy_node::clock::seconds;
 use canopy_node::health::PrometheusHandle;
@@ -23,7 +23,7 @@ use tracing::info;
 use crate::admin::{self, Api};
 use crate::args::RunArgs;
 use crate::door::Door;
-use crate::parent::{self, ParentContent, stay_certified};
+use crate::parent::{self, stay_certified};
 use crate::registry::{Gate, Registry};
 use crate::shell::HubShell;
 
@@ -31,6 +31,7 @@ use crate::shell::HubShell;
 pub struct Server {
     driver: Driver<Hub, HubShell>,
     api: Api,
+    way: Way,
     dialer: Option<Dialer>,
     below: TcpListener,
     admins: TcpListener,
@@ -55,10 +56,11 @@ impl Server {
         let probes = listen_at(args.health, "--health").await?;
 
         let registry = Arc::new(Registry::open(Folder::open(args.data.identity())?, identity)?);
-        let dialer = parent::dialer(&registry)?;
+        let way = args.upward.way(registry.identity().parents());
+        let dialer = parent::dialer(&registry, way.clone())?;
         let blobs = Blobs::open(args.data.content())?;
         let content = match &dialer {
-            Some(dialer) => Pull::from_parent(blobs, ParentContent(dialer.clone())),
+            Some(dialer) => Pull::from_parent(blobs, dialer.clone()),
             None => Pull::root(blobs),
         };
         let shell = |hub: &Handle<Hub>| HubShell {
@@ -70,7 +72,7 @@ impl Server {
         let (driver, hub) = Driver::new(machine, store, shell);
         let (children, advertised) = (Children::default(), args.addresses.advertise.clone());
         let api = Api { hub, peer, domain, registry, children, content, advertised };
-        Ok(Self { driver, api, dialer, below, admins, probes, metrics: health::metrics()? })
+        Ok(Self { driver, api, way, dialer, below, admins, probes, metrics: health::metrics()? })
     }
 
     /// Where it listens: for children, for administrators, for probes.
@@ -87,21 +89,22 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let [below, admins, probes] = self.addresses()?;
         info!(hub = %self.api.peer.path, %below, %admins, %probes, "running");
-        let Self { driver, api, dialer, metrics, .. } = self;
+        let Self { driver, api, way, dialer, metrics, .. } = self;
+        let contact = Contact::default();
         let boot = Boot(u128::from_be_bytes(key::random()));
         let mut parts = JoinSet::new();
         parts.spawn(async move { driver.run(boot, stop).await.context("the hub cannot go on") });
         parts.spawn(serve_children(self.below, api.clone()));
         parts.spawn(serve_administrators(self.admins, api.clone()));
-        parts.spawn(serve_probes(self.probes, api.hub.clone(), metrics.clone()));
-        parts.spawn(stay_certified(api.registry.clone()));
+        parts.spawn(serve_probes(self.probes, api.hub.clone(), metrics.clone(), contact.clone()));
+        parts.spawn(stay_certified(api.registry.clone(), way));
         parts.spawn(async move {
             health::upkeep(metrics).await;
             Ok(())
         });
         if let Some(dialer) = dialer {
             parts.spawn(async move {
-                uplink(dialer, api.hub.links(), api).await;
+                uplink(dialer, contact, api.hub.links(), api).await;
                 // It ends with the driver, and the driver's end is the one that counts.
                 pending().await
             });
@@ -151,18 +154,20 @@ async fn serve_administrators(listener: TcpListener, api: Api) -> anyhow::Result
 }
 
 /// The port for probes and metrics. A hub is ready when its core decides; until then it says what it
-/// waits for.
+/// waits for, and why that does not come.
 async fn serve_probes(
     listener: TcpListener,
     hub: Handle<Hub>,
     metrics: PrometheusHandle,
+    contact: Contact,
 ) -> anyhow::Result<()> {
-    let ready = |hub: &Hub| {
+    let ready = move |hub: &Hub| {
         if hub.is_ready() {
             return Ok(());
         }
         let why = hub.readiness();
-        Err(format!("{}: {}", why.reason, why.message))
+        let trouble = contact.trouble().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        Err(format!("{}: {}{trouble}", why.reason, why.message))
     };
     health::serve(listener, hub, metrics, ready).await.context("serving probes and metrics failed")
 }

@@ -1,75 +1,37 @@
-//! A node's first certificate, and its next ones: the service and its client.
-//!
-//! The service answers strangers, so it reads little and believes nothing: of a request it takes a
-//! token, a name and a key. What the hub makes of them is its [`Enroller`]'s to say.
+//! A node's first certificate, and its next ones: how they are asked for, and in [`service`] how they
+//! are given.
 
-use std::error::Error as StdError;
+mod service;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use canopy_identity::authority::Chain;
-use canopy_identity::book::{self, Claim};
-use canopy_identity::token::Secret;
 use canopy_identity::{
-    Anchor, Certified, Folder, Identity, JoinToken, ProvenKey, Role, Trust, authority, folder, identity, key,
-    tls,
+    Anchor, Certified, Folder, Identity, JoinToken, Role, Trust, folder, identity, key, tls,
 };
 use canopy_model::Name;
 use canopy_proto::enroll::v1 as wire;
 use canopy_proto::enroll::v1::enroll_client::EnrollClient;
-use canopy_proto::enroll::v1::enroll_server::{Enroll, EnrollServer};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::task::spawn_blocking;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
-use tracing::info;
+use tonic::{Code, Request, Status};
 
-use crate::dial::{self, dial, with_sources};
+use crate::dial::{self, Dialer, Way};
 use crate::limits::{ENROLL_BYTES_MAX, KeepAlive};
-use crate::listen::ConnectInfo;
-use crate::membership;
+use crate::proxy::Proxy;
+
+pub use service::{Enroller, Refused, service};
 
 /// How long a hub may take to answer. It has to write down what it gives.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// What a hub makes of those who ask for a certificate.
-pub trait Enroller: Send + Sync + 'static {
-    /// Redeems a token for a key that has been proven. Durable before it returns.
-    fn join(&self, claim: Claim, key: ProvenKey) -> impl Future<Output = Result<Chain, Refused>> + Send;
-
-    /// Renews a certificate, in DER, for a key that has been proven.
-    fn renew(
-        &self,
-        certificate: Vec<u8>,
-        key: ProvenKey,
-    ) -> impl Future<Output = Result<Chain, Refused>> + Send;
-}
-
-/// Why a hub gives no certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The token does not admit this node.
-    #[error("the join was refused")]
-    Token(#[source] book::Refusal),
-    /// The name belongs to another node.
-    #[error("the name is taken")]
-    Taken(#[source] Box<dyn StdError + Send + Sync>),
-    /// The node is no member of this hub.
-    #[error("this node is not the one that is accepted here")]
-    Member(#[source] membership::Refused),
-    /// The authority does not issue this.
-    #[error("no certificate was issued")]
-    Authority(#[source] authority::Error),
-    /// The request cannot be read.
-    #[error("the request is unusable")]
-    Key(#[source] key::Error),
-    /// A field of the request cannot be read.
-    #[error("the request's {0} is missing or malformed")]
-    Field(&'static str),
-    /// The hub itself failed; its log says why.
-    #[error("the hub could not do it")]
-    Hub(#[source] Box<dyn StdError + Send + Sync>),
-}
+/// How often a node looks whether it is time to renew, and so how soon it tries again: often against
+/// the ten days that a renewal has at least, rarely against what an attempt costs. Clocks may jump, so
+/// no sleep is longer.
+pub const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why a node got no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -103,18 +65,12 @@ pub enum Error {
     Root,
 }
 
-/// The service over a hub's `enroller`. It is the one service that needs no certificate.
-pub fn service<E: Enroller>(enroller: E) -> EnrollServer<impl Enroll> {
-    EnrollServer::new(Desk(enroller))
-        .max_decoding_message_size(ENROLL_BYTES_MAX)
-        .max_encoding_message_size(ENROLL_BYTES_MAX)
-}
-
-/// Joins the hub that `token` names, keeps the identity in `folder` and returns it. After a failure
-/// it can be called again with the same token: the key stays the same, and so does the answer.
-/// `now` is in seconds since 1970.
+/// Joins the hub that `token` names, through the proxy if there is one, keeps the identity in `folder`
+/// and returns it. After a failure it can be called again with the same token: the key stays the same,
+/// and so does the answer. `now` is in seconds since 1970.
 pub async fn join(
     token: &JoinToken,
+    proxy: Option<Proxy>,
     name: Option<Name>,
     folder: &Folder,
     now: u64,
@@ -122,9 +78,10 @@ pub async fn join(
     if !folder.is_empty() {
         return Err(Error::Folder(folder::Error::Occupied(folder.path().to_owned())));
     }
-    let key = folder.joining_key().map_err(Error::Folder)?;
+    let key = on_disk(folder, Folder::joining_key).await?;
     let config = tls::joining_config(token.pin, token.parent.clone()).map_err(Error::Tls)?;
-    let mut client = client(&token.addresses, config).await?;
+    let way = Way { addresses: token.addresses.clone(), proxy };
+    let mut client = client(way, config).await?;
     let request = wire::JoinRequest {
         token_id: token.id.clone(),
         secret: token.secret.0.to_vec(),
@@ -141,28 +98,52 @@ pub async fn join(
     if joined.peer().role != token.kind || joined.parent().as_ref() != Some(&token.parent) {
         return Err(Error::Wrong);
     }
-    folder.create(&joined).map_err(Error::Folder)?;
+    let kept = joined.clone();
+    on_disk(folder, move |folder| folder.create(&kept)).await?;
     Ok(joined)
 }
 
-/// Renews what the join of `identity` gave, keeps it in `folder` and returns it. Also works for a
-/// while after the certificate has expired. `now` is in seconds since 1970.
-pub async fn renew(identity: &Identity, trust: Trust, folder: &Folder, now: u64) -> Result<Identity, Error> {
+/// Whether it is time to [`renew`] what the join of `identity` gave. `now` is in seconds since 1970.
+pub fn is_due(identity: &Identity, now: u64) -> bool {
+    Certified::read(identity.enrolled().1).is_ok_and(|certified| certified.renew_at() <= now)
+}
+
+/// Renews what the join of `identity` gave, over `way`, keeps it in `folder` and returns it. Also
+/// works for a while after the certificate has expired. `now` is in seconds since 1970.
+pub async fn renew(
+    identity: &Identity,
+    way: Way,
+    trust: Trust,
+    folder: &Folder,
+    now: u64,
+) -> Result<Identity, Error> {
     let parent = identity.parent().ok_or(Error::Root)?;
     let config = tls::anonymous_config(trust, parent).map_err(Error::Tls)?;
-    let mut client = client(identity.parents(), config).await?;
+    let mut client = client(way, config).await?;
     let (key, certificate) = identity.enrolled();
     let csr = key.request().map_err(Error::Key)?;
     let request = wire::RenewRequest { certificate: certificate.to_vec(), csr };
     let answer = client.renew(timed(request)).await.map_err(refused)?;
     let chain = chain_from_wire(answer.into_inner().chain);
     let renewed = identity.renewed(chain, now).map_err(Error::Identity)?;
-    folder.save(&renewed).map_err(Error::Folder)?;
+    let kept = renewed.clone();
+    on_disk(folder, move |folder| folder.save(&kept)).await?;
     Ok(renewed)
 }
 
-async fn client(addresses: &[String], config: ClientConfig) -> Result<EnrollClient<Channel>, Error> {
-    let channel = dial(addresses, Arc::new(config), KeepAlive::default()).await.map_err(Error::Dial)?;
+/// Works on the folder where it holds up nobody else.
+async fn on_disk<T: Send + 'static>(
+    folder: &Folder,
+    work: impl FnOnce(&Folder) -> Result<T, folder::Error> + Send + 'static,
+) -> Result<T, Error> {
+    let folder = folder.clone();
+    let done = spawn_blocking(move || work(&folder)).await;
+    done.expect("work on the folder does not panic").map_err(Error::Folder)
+}
+
+async fn client(way: Way, config: ClientConfig) -> Result<EnrollClient<Channel>, Error> {
+    let dialer = Dialer { way, tls: Arc::new(config), keep_alive: KeepAlive::default() };
+    let channel = dialer.dial().await.map_err(Error::Dial)?;
     Ok(EnrollClient::new(channel)
         .max_decoding_message_size(ENROLL_BYTES_MAX)
         .max_encoding_message_size(ENROLL_BYTES_MAX))
@@ -183,106 +164,12 @@ fn refused(status: Status) -> Error {
     }
 }
 
-struct Desk<E>(E);
-
-#[tonic::async_trait]
-impl<E: Enroller> Enroll for Desk<E> {
-    async fn join(
-        &self,
-        request: Request<wire::JoinRequest>,
-    ) -> Result<Response<wire::JoinResponse>, Status> {
-        let remote = request.extensions().get::<ConnectInfo>().map(|info| info.remote);
-        let message = request.into_inner();
-        let token = message.token_id.escape_debug().to_string();
-        let outcome = match claim_from_wire(message) {
-            Ok((claim, key)) => self.0.join(claim, key).await,
-            Err(unreadable) => Err(unreadable),
-        };
-        let chain = outcome.map_err(|reason| {
-            info!(?remote, token, reason = with_sources(&reason), "refused a join");
-            status(&reason)
-        })?;
-        info!(?remote, token, node = whose(&chain), "a node joined");
-        Ok(Response::new(wire::JoinResponse { chain: chain_to_wire(chain) }))
-    }
-
-    async fn renew(
-        &self,
-        request: Request<wire::RenewRequest>,
-    ) -> Result<Response<wire::RenewResponse>, Status> {
-        let remote = request.extensions().get::<ConnectInfo>().map(|info| info.remote);
-        let message = request.into_inner();
-        let outcome = match ProvenKey::from_request(&message.csr) {
-            Ok(key) => self.0.renew(message.certificate, key).await,
-            Err(unreadable) => Err(Refused::Key(unreadable)),
-        };
-        let chain = outcome.map_err(|reason| {
-            info!(?remote, reason = with_sources(&reason), "refused a renewal");
-            status(&reason)
-        })?;
-        info!(?remote, node = whose(&chain), "a node renewed its certificate");
-        Ok(Response::new(wire::RenewResponse { chain: chain_to_wire(chain) }))
-    }
-}
-
-/// The one place where a refusal becomes a status.
-fn status(refused: &Refused) -> Status {
-    use authority::Error as Issue;
-    let code = match refused {
-        Refused::Token(book::Refusal::Expired | book::Refusal::Used) => Code::FailedPrecondition,
-        Refused::Token(book::Refusal::Taken(_)) | Refused::Taken(_) => Code::AlreadyExists,
-        Refused::Member(refused) => Status::from(refused).code(),
-        Refused::Token(book::Refusal::Nameless) => Code::InvalidArgument,
-        Refused::Token(_) => Code::PermissionDenied,
-        Refused::Authority(Issue::Place(_) | Issue::TooDeep { .. } | Issue::RenewUnreadable(_)) => {
-            Code::InvalidArgument
-        }
-        Refused::Authority(
-            Issue::RenewForeign { .. }
-            | Issue::RenewAdmin(_)
-            | Issue::RenewKey(_)
-            | Issue::RenewRevoked(_)
-            | Issue::RenewLate(_),
-        ) => Code::PermissionDenied,
-        Refused::Key(_) | Refused::Field(_) => Code::InvalidArgument,
-        Refused::Authority(_) | Refused::Hub(_) => {
-            return Status::internal("the hub failed; its log says why");
-        }
-    };
-    Status::new(code, with_sources(refused))
-}
-
-fn whose(chain: &[CertificateDer<'_>]) -> String {
-    let first = chain.first().and_then(|first| Certified::read(first).ok());
-    first.map(|certified| certified.peer.to_string()).unwrap_or_default()
-}
-
-fn claim_from_wire(message: wire::JoinRequest) -> Result<(Claim, ProvenKey), Refused> {
-    let kind = match message.kind() {
-        wire::Kind::Hub => Role::Hub,
-        wire::Kind::Agent => Role::Agent,
-        wire::Kind::Unspecified => return Err(Refused::Field("kind")),
-    };
-    let secret = message.secret.try_into().map_err(|_| Refused::Field("secret"))?;
-    let name = match message.name.as_str() {
-        "" => None,
-        name => Some(name.parse().map_err(|_| Refused::Field("name"))?),
-    };
-    let proven = ProvenKey::from_request(&message.csr).map_err(Refused::Key)?;
-    let key = proven.fingerprint();
-    Ok((Claim { id: message.token_id, secret: Secret(secret), kind, name, key }, proven))
-}
-
 fn kind_to_wire(role: Role) -> wire::Kind {
     match role {
         Role::Hub => wire::Kind::Hub,
         Role::Agent => wire::Kind::Agent,
         Role::Admin => wire::Kind::Unspecified,
     }
-}
-
-fn chain_to_wire(chain: Chain) -> Vec<Vec<u8>> {
-    chain.into_iter().map(|der| der.to_vec()).collect()
 }
 
 fn chain_from_wire(chain: Vec<Vec<u8>>) -> Chain {
@@ -292,9 +179,13 @@ fn chain_from_wire(chain: Vec<Vec<u8>>) -> Chain {
 #[cfg(test)]
 mod tests {
     use canopy_identity::authority::LEAF_LIFE_SECS;
+    use canopy_identity::book::Claim;
     use canopy_identity::tls::anonymous_config;
-    use canopy_identity::{Fingerprint, Key, TokenBook};
+    use canopy_identity::token::Secret;
+    use canopy_identity::{Fingerprint, Key, ProvenKey, TokenBook};
+    use tonic::Response;
 
+    use super::service::{Desk, TOKEN_ID_BYTES_MAX};
     use super::*;
     use crate::dial::Attempt;
     use crate::fixture::{Fleet, Hub, Registrar, child_at, now};
@@ -318,6 +209,10 @@ mod tests {
         (hub, agent, child)
     }
 
+    fn straight(address: &str) -> Way {
+        Way { addresses: vec![address.to_owned()], proxy: None }
+    }
+
     fn named(name: &str) -> Option<Name> {
         Some(name.parse().unwrap())
     }
@@ -328,11 +223,11 @@ mod tests {
         let (_hub, agent, child) = hub(&fleet).await;
         for (token, name) in [(agent, "press-3"), (child, "hall-2")] {
             let (_place, folder) = folder();
-            let joined = join(&token, named(name), &folder, now()).await.unwrap();
+            let joined = join(&token, None, named(name), &folder, now()).await.unwrap();
             assert_eq!(joined.peer().path.to_string(), format!("plant-7/{name}"));
             assert_eq!(joined.authority().is_some(), token.kind == Role::Hub);
             assert_eq!(folder.load(now()).unwrap().peer(), joined.peer());
-            let again = join(&token, named(name), &folder, now()).await.unwrap_err();
+            let again = join(&token, None, named(name), &folder, now()).await.unwrap_err();
             assert!(matches!(again, Error::Folder(folder::Error::Occupied(_))));
         }
     }
@@ -343,14 +238,14 @@ mod tests {
         let (_hub, token, _) = hub(&fleet).await;
         let (_place, folder) = folder();
         let kept = folder.joining_key().unwrap().to_pem();
-        let first = join(&token, named("press-3"), &folder, now()).await.unwrap();
+        let first = join(&token, None, named("press-3"), &folder, now()).await.unwrap();
 
         // As if the node had lost power before it kept the answer.
         for file in std::fs::read_dir(folder.path()).unwrap() {
             std::fs::remove_file(file.unwrap().path()).unwrap();
         }
         let (_other_place, other) = self::folder();
-        let stolen = join(&token, named("press-3"), &other, now()).await.unwrap_err();
+        let stolen = join(&token, None, named("press-3"), &other, now()).await.unwrap_err();
         assert!(matches!(&stolen, Error::Refused(why) if why.contains("already used")), "{stolen}");
 
         let key = Key::from_pem(&kept).unwrap();
@@ -362,7 +257,8 @@ mod tests {
             kind: wire::Kind::Agent.into(),
         };
         let config = tls::joining_config(token.pin, token.parent.clone()).unwrap();
-        let answer = client(&token.addresses, config).await.unwrap().join(request).await.unwrap();
+        let answer =
+            client(straight(&token.addresses[0]), config).await.unwrap().join(request).await.unwrap();
         let certified = Certified::read(&answer.into_inner().chain[0]).unwrap();
         assert_eq!((&certified.peer, certified.key), (first.peer(), key.fingerprint()));
     }
@@ -373,12 +269,15 @@ mod tests {
         let (_hub, token, _) = hub(&fleet).await;
         let (_place, folder) = folder();
         let guess = JoinToken { secret: Secret([0; 16]), ..token.clone() };
-        let error = join(&guess, named("press-3"), &folder, now()).await.unwrap_err();
+        let error = join(&guess, None, named("press-3"), &folder, now()).await.unwrap_err();
         assert!(matches!(&error, Error::Refused(why) if why.contains("not known here")), "{error}");
         let wrong = JoinToken { kind: Role::Hub, ..token.clone() };
-        let error = join(&wrong, named("press-3"), &folder, now()).await.unwrap_err();
+        let error = join(&wrong, None, named("press-3"), &folder, now()).await.unwrap_err();
         assert!(matches!(&error, Error::Refused(why) if why.contains("for a node of kind agent")), "{error}");
-        let error = join(&token, None, &folder, now()).await.unwrap_err();
+        let long = JoinToken { id: "x".repeat(TOKEN_ID_BYTES_MAX + 1), ..token.clone() };
+        let error = join(&long, None, named("press-3"), &folder, now()).await.unwrap_err();
+        assert!(matches!(&error, Error::Refused(why) if why.contains("token_id is missing or")), "{error}");
+        let error = join(&token, None, None, &folder, now()).await.unwrap_err();
         assert!(matches!(&error, Error::Refused(why) if why.contains("--name")), "{error}");
     }
 
@@ -388,7 +287,7 @@ mod tests {
         let (_hub, token, _) = hub(&fleet).await;
         let (_place, folder) = folder();
         let pinned = JoinToken { pin: Fingerprint::of(b"another root"), ..token };
-        let error = join(&pinned, named("press-3"), &folder, now()).await.unwrap_err();
+        let error = join(&pinned, None, named("press-3"), &folder, now()).await.unwrap_err();
         let Error::Dial(dial::Error(attempts)) = error else { panic!("{error}") };
         assert!(matches!(&attempts[..], [Attempt::Foreign { .. }]));
     }
@@ -403,7 +302,7 @@ mod tests {
                 .unwrap();
         assert!(Certified::read(&agent.chain()[0]).unwrap().not_after < now());
         let (_place, folder) = folder();
-        let renewed = renew(&agent, fleet.trust(), &folder, now()).await.unwrap();
+        let renewed = renew(&agent, straight(&hub.address), fleet.trust(), &folder, now()).await.unwrap();
         assert_eq!(renewed.peer(), agent.peer());
         assert_ne!(renewed.chain()[0], agent.chain()[0]);
         assert_eq!(folder.load(now()).unwrap().chain(), renewed.chain());
@@ -435,12 +334,12 @@ mod tests {
         let large = wire::RenewRequest { certificate: vec![0; ENROLL_BYTES_MAX], csr };
         let limited = |hub: &Hub| {
             let address = hub.address.clone();
-            async move { client(&[address], config()).await.unwrap() }
+            async move { client(straight(&address), config()).await.unwrap() }
         };
         let unlimited = |hub: &Hub| {
             let address = hub.address.clone();
             async move {
-                let channel = dial(&[address], Arc::new(config()), KeepAlive::default()).await.unwrap();
+                let channel = dial::dial(&[address], Arc::new(config()), KeepAlive::default()).await.unwrap();
                 EnrollClient::new(channel)
             }
         };

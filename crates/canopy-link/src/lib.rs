@@ -7,7 +7,8 @@
 //! - [`limits`]: every bound of a connection, and why;
 //! - [`listen`]: accepting connections, and who is at the other end of a request; `shares`: how many
 //!   one address may have;
-//! - [`dial`]: reaching the parent at one of its addresses; `hearing`: whether it wants us;
+//! - [`dial`]: reaching the parent at one of its addresses; [`proxy`]: through what stands between;
+//!   `hearing`: whether the parent wants us;
 //! - [`membership`]: whether a hub still wants a child that it certified;
 //! - [`enroll`]: a node's first certificate, and its next ones;
 //! - [`session`], [`terms`]: frames between a driver and a peer, on either side;
@@ -24,6 +25,7 @@ mod hearing;
 pub mod limits;
 pub mod listen;
 pub mod membership;
+pub mod proxy;
 pub mod session;
 mod shares;
 pub mod terms;
@@ -33,7 +35,9 @@ pub mod uplink;
 mod tests;
 
 pub use converse::{Answer, AskError, Children, Query, Responder};
+pub use dial::{Dialer, Way};
 pub use downlink::downlink;
 pub use membership::{Members, Membership, Memberships};
+pub use proxy::Proxy;
 pub use session::{Events, LinkEvent};
-pub use uplink::{Dialer, uplink};
+pub use uplink::{Contact, uplink};

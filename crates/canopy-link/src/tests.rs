@@ -29,7 +29,8 @@ use crate::membership::Refused;
 use crate::terms::Limits;
 use crate::uplink::keep;
 use crate::{
-    Answer, AskError, Children, Dialer, LinkEvent, Members, Membership, Memberships, Query, Responder, uplink,
+    Answer, AskError, Children, Contact, Dialer, LinkEvent, Members, Membership, Memberships, Query,
+    Responder, Way, uplink,
 };
 
 /// A hub with the link service, whose driver is the test.
@@ -82,27 +83,33 @@ impl Parent {
     fn dialer(&self, child: &Identity) -> Dialer {
         let hub = self.fleet.plant.peer().path.clone();
         let tls = client_config(self.fleet.trust(), hub, &child.leaf().unwrap()).unwrap();
-        let addresses = vec![self.hub.address.clone()];
-        Dialer { addresses, tls: Arc::new(tls), keep_alive: KeepAlive::default() }
+        let way = Way { addresses: vec![self.hub.address.clone()], proxy: None };
+        Dialer { way, tls: Arc::new(tls), keep_alive: KeepAlive::default() }
     }
 
     async fn client(&self) -> LinkClient<Channel> {
-        let Dialer { addresses, tls, keep_alive } = self.dialer(&self.press());
-        LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap())
+        LinkClient::new(self.dialer(&self.press()).dial().await.unwrap())
     }
 }
 
 /// A child with the real uplink, whose driver is the test.
 struct Child {
     events: mpsc::Receiver<LinkEvent>,
+    contact: Contact,
     _uplink: AbortOnDropHandle<()>,
 }
 
 impl Child {
     fn start(parent: &Parent) -> Self {
+        Self::of(parent, &parent.press())
+    }
+
+    fn of(parent: &Parent, identity: &Identity) -> Self {
         let (handing_in, events) = mpsc::channel(16);
-        let dialer = parent.dialer(&parent.press());
-        Self { events, _uplink: AbortOnDropHandle::new(tokio::spawn(uplink(dialer, handing_in, Echo))) }
+        let dialer = parent.dialer(identity);
+        let contact = Contact::default();
+        let linked = uplink(dialer, contact.clone(), handing_in, Echo);
+        Self { events, contact, _uplink: AbortOnDropHandle::new(tokio::spawn(linked)) }
     }
 }
 
@@ -230,8 +237,7 @@ async fn who_is_no_child_of_this_hub_opens_nothing() {
 async fn who_is_no_longer_a_member_is_told_at_once_and_on_every_stream() {
     let mut parent = Parent::start(Limits::default()).await;
     let press = parent.press();
-    let Dialer { addresses, tls, keep_alive } = parent.dialer(&press);
-    let mut client = LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap());
+    let mut client = LinkClient::new(parent.dialer(&press).dial().await.unwrap());
     let frames = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap().into_inner();
     let mut queries = client.converse(tokio_stream::pending::<v1::Answer>()).await.unwrap().into_inner();
     let (_, session, _to_child) = connected(&mut parent.events).await;
@@ -259,8 +265,7 @@ async fn who_is_no_longer_a_member_is_told_at_once_and_on_every_stream() {
 async fn a_session_that_the_driver_releases_tells_a_child_that_it_is_no_member() {
     let mut parent = Parent::start(Limits::default()).await;
     let press = parent.press();
-    let Dialer { addresses, tls, keep_alive } = parent.dialer(&press);
-    let mut client = LinkClient::new(dial(&addresses, tls, keep_alive).await.unwrap());
+    let mut client = LinkClient::new(parent.dialer(&press).dial().await.unwrap());
     for (banned, code) in [(false, Code::Aborted), (true, Code::PermissionDenied)] {
         let frames = client.exchange(tokio_stream::pending::<v1::Frame>()).await.unwrap().into_inner();
         let (.., to_child) = connected(&mut parent.events).await;
@@ -277,7 +282,8 @@ async fn a_session_that_the_driver_releases_tells_a_child_that_it_is_no_member()
 async fn attempt(parent: &Parent, identity: &Identity) -> (String, bool) {
     let (events, _received) = mpsc::channel(16);
     let dialer = parent.dialer(identity);
-    let failure = timeout(PATIENCE, keep(&dialer, &events, &Echo)).await.expect("in time");
+    let failure =
+        timeout(PATIENCE, keep(&dialer, &Contact::default(), &events, &Echo)).await.expect("in time");
     (with_sources(&failure), failure.is_refusal())
 }
 
@@ -326,6 +332,23 @@ impl v1::link_server::Link for Later {
     ) -> Result<Response<Self::ConverseStream>, Status> {
         Ok(Response::new(Box::pin(tokio_stream::pending())))
     }
+}
+
+#[tokio::test]
+async fn what_keeps_a_child_from_its_parent_is_told_until_it_is_over() {
+    let mut parent = Parent::start(Limits::default()).await;
+    let press = parent.press();
+    parent.members.banned.lock().unwrap().push(press.peer().uid);
+    let mut child = Child::of(&parent, &press);
+    let mut trouble = child.contact.0.subscribe();
+    let told = timeout(PATIENCE, trouble.wait_for(Option::is_some)).await.unwrap().unwrap().clone();
+    assert!(told.unwrap().contains("has let agent plant-7/press-3 go"));
+
+    let mut child_again = Child::start(&parent);
+    let (.., _to_child) = connected(&mut parent.events).await;
+    let (.., _to_parent) = connected(&mut child_again.events).await;
+    assert_eq!(child_again.contact.trouble(), None);
+    assert!(child.events.try_recv().is_err() && child.contact.trouble().is_some());
 }
 
 #[tokio::test]

@@ -1,12 +1,10 @@
 //! The child's side: a task that keeps a session with the parent, for ever.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use canopy_core::link::EdgeId;
 use canopy_proto::link::v1::link_client::LinkClient;
-use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,8 +12,8 @@ use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 
 use crate::converse::{ASKS_MAX, Responder, respond};
-use crate::dial::{self, dial, with_sources};
-use crate::limits::{CONNECT_MAX, KeepAlive, MESSAGE_BYTES_MAX};
+use crate::dial::{self, Dialer, with_sources};
+use crate::limits::{CONNECT_MAX, MESSAGE_BYTES_MAX};
 use crate::session::{End, Events, Session};
 use crate::terms::Terms;
 
@@ -31,15 +29,16 @@ pub const STEADY_AFTER: Duration = Duration::from_secs(60);
 /// The failures in a row that concern nobody, such as a parent that is being updated.
 const QUIET_FAILURES: u32 = 3;
 
-/// How to reach the parent.
-#[derive(Debug, Clone)]
-pub struct Dialer {
-    /// Its addresses, each `host:port`, tried in turn.
-    pub addresses: Vec<String>,
-    /// Presents this node and accepts the parent only.
-    pub tls: Arc<ClientConfig>,
-    /// When a silent connection is given up.
-    pub keep_alive: KeepAlive,
+/// Why there is no session with the parent, for those who show it. Clones speak of the same parent.
+#[derive(Debug, Clone, Default)]
+pub struct Contact(pub(crate) watch::Sender<Option<String>>);
+
+impl Contact {
+    /// What keeps this node from its parent; none while there is a session, and before the first
+    /// attempt has failed.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
 }
 
 /// Why there is no session.
@@ -58,17 +57,19 @@ pub(crate) enum Failure {
 }
 
 /// Keeps a session with the parent until the receiver of `events` is dropped. Sessions are reported
-/// to `events` under [`EdgeId::Parent`]; `responder` answers what the parent asks.
-pub async fn uplink(dialer: Dialer, events: Events, responder: impl Responder) {
+/// to `events` under [`EdgeId::Parent`], and their absence to `contact`; `responder` answers what the
+/// parent asks.
+pub async fn uplink(dialer: Dialer, contact: Contact, events: Events, responder: impl Responder) {
     let mut failures: u32 = 0;
     loop {
         let began = Instant::now();
         let failure = tokio::select! {
-            failure = keep(&dialer, &events, &responder) => failure,
+            failure = keep(&dialer, &contact, &events, &responder) => failure,
             () = events.closed() => return,
         };
         failures = if began.elapsed() >= STEADY_AFTER { 1 } else { failures.saturating_add(1) };
         let reason = with_sources(&failure).escape_debug().to_string();
+        contact.0.send_replace(Some(reason.clone()));
         let refused = failure.is_refusal();
         let wait = if refused { refused_wait(fastrand::f64()) } else { wait(failures, fastrand::f64()) };
         let wait_ms = wait.as_millis();
@@ -127,9 +128,13 @@ fn refusal(status: &Status) -> Option<Failure> {
 }
 
 /// Opens one session and keeps it to its end.
-pub(crate) async fn keep(dialer: &Dialer, events: &Events, responder: &impl Responder) -> Failure {
-    let Dialer { addresses, tls, keep_alive } = dialer;
-    let channel = match dial(addresses, tls.clone(), *keep_alive).await {
+pub(crate) async fn keep(
+    dialer: &Dialer,
+    contact: &Contact,
+    events: &Events,
+    responder: &impl Responder,
+) -> Failure {
+    let channel = match dialer.dial().await {
         Ok(channel) => channel,
         Err(error) => return Failure::Dial(error),
     };
@@ -151,6 +156,7 @@ pub(crate) async fn keep(dialer: &Dialer, events: &Events, responder: &impl Resp
     };
     let session = Session::new(EdgeId::Parent, Terms::child(), events);
     info!(session = session.id().0, "connected to the parent");
+    contact.0.send_replace(None);
     let conversation = async {
         respond(queries, responder, answers).await;
         End::Conversation

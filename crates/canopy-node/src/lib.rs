@@ -8,11 +8,13 @@
 //! - [`handle`]: how shells talk to that task;
 //! - [`ledger`], [`clock`]: what the driver needs of the disk and of the time; [`data`]: the folder, and
 //!   what takes the place of a store that is lost;
+//! - [`flags`]: what both programs are told alike;
 //! - [`shutdown`], [`telemetry`], [`health`]: how a program ends and how it tells what it does.
 
 pub mod clock;
 pub mod data;
 pub mod driver;
+pub mod flags;
 pub mod handle;
 pub mod health;
 pub mod ledger;

@@ -12,7 +12,7 @@ use canopy_core::input::ClusterEvent;
 use canopy_core::{Agent as Machine, Effect, Input};
 use canopy_identity::{Folder, Identity, JoinToken, Revocations, Trust, tls};
 use canopy_link::limits::KeepAlive;
-use canopy_link::{Answer, Dialer, Query, Responder, dial, enroll, uplink};
+use canopy_link::{Answer, Contact, Dialer, Query, Responder, Way, enroll, uplink};
 use canopy_model::{Boot, Digest};
 use canopy_node::{Driver, Handle, Ledger, Shell, clock};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) async fn join(folder: &Path, token: &str) -> Self {
         let (identities, token): (_, JoinToken) = (Folder::open(folder).unwrap(), token.parse().unwrap());
-        let identity = enroll::join(&token, None, &identities, clock::wall().0 / 1000).await.unwrap();
+        let identity = enroll::join(&token, None, None, &identities, clock::seconds()).await.unwrap();
         Self::connect(folder, identity)
     }
 
@@ -37,7 +37,7 @@ impl Agent {
         let machine = Machine::load(identity.peer().path.clone(), []);
         let (driver, agent) = Driver::new(machine, Memory, |agent| Nothing(agent.clone()));
         let running = async move { driver.run(Boot(1), CancellationToken::new()).await.unwrap() };
-        let linked = uplink(dialer.clone(), agent.links(), Silent);
+        let linked = uplink(dialer.clone(), Contact::default(), agent.links(), Silent);
         let running = [tokio::spawn(running), tokio::spawn(linked)].map(AbortOnDropHandle::new);
         Self { dialer, blobs: Blobs::open(folder.join("content")).unwrap(), _running: running }
     }
@@ -52,14 +52,13 @@ impl Agent {
 pub(crate) fn dialer(identity: &Identity) -> Dialer {
     let trust = Trust::new(identity.anchor().clone(), Revocations::default());
     let tls = tls::client_config(trust, identity.parent().unwrap(), &identity.leaf().unwrap()).unwrap();
-    let addresses = identity.parents().to_vec();
-    Dialer { addresses, tls: Arc::new(tls), keep_alive: KeepAlive::default() }
+    let way = Way { addresses: identity.parents().to_vec(), proxy: None };
+    Dialer { way, tls: Arc::new(tls), keep_alive: KeepAlive::default() }
 }
 
 /// Asks the hub of a dialer for a blob.
 pub(crate) async fn fetch_by(dialer: &Dialer, digest: Digest, blobs: &Blobs) -> Result<(), FetchError> {
-    let channel = dial::dial(&dialer.addresses, dialer.tls.clone(), dialer.keep_alive).await.unwrap();
-    fetch(channel, digest, blobs).await
+    fetch(dialer.dial().await.unwrap(), digest, blobs).await
 }
 
 struct Memory;

@@ -1,7 +1,6 @@
 //! Who is let in, and who is shown out.
 
 use canopy_identity::{Certified, Folder, Identity, Key, ProvenKey, Role};
-use canopy_link::dial::dial;
 use canopy_link::enroll;
 use canopy_node::clock;
 use canopy_proto::link::v1::link_client::LinkClient;
@@ -41,7 +40,7 @@ impl Root {
     async fn join_press(&mut self, folder: &str) -> Identity {
         let token = token(&mut self.hub.client, v1::Role::Agent, "press-3").await;
         let folder = Folder::open(self.place.path().join(folder)).unwrap();
-        enroll::join(&token.parse().unwrap(), None, &folder, now()).await.unwrap()
+        enroll::join(&token.parse().unwrap(), None, None, &folder, now()).await.unwrap()
     }
 
     async fn forget_press(&mut self) {
@@ -51,12 +50,11 @@ impl Root {
 }
 
 fn now() -> u64 {
-    clock::wall().0 / 1000
+    clock::seconds()
 }
 
 async fn client(node: &Identity) -> LinkClient<Channel> {
-    let dialer = dialer(node);
-    LinkClient::new(dial(&dialer.addresses, dialer.tls, dialer.keep_alive).await.unwrap())
+    LinkClient::new(dialer(node).dial().await.unwrap())
 }
 
 /// Opens a stream of the link.
@@ -87,8 +85,7 @@ fn is_told_of_both(status: &Status, accepted: &Identity, found: &Identity) {
 }
 
 async fn is_refused_by_tls(node: &Identity) {
-    let dialer = dialer(node);
-    let refused = dial(&dialer.addresses, dialer.tls, dialer.keep_alive).await.unwrap_err();
+    let refused = dialer(node).dial().await.unwrap_err();
     assert!(refused.is_refusal(), "{refused}");
     assert!(refused.to_string().contains("it has let this node go"), "{refused}");
 }
@@ -151,7 +148,7 @@ async fn two_nodes_under_one_name_are_told_of_each_other() {
 
     let folder = Folder::open(root.place.path().join("old")).unwrap();
     let trust = canopy_identity::Trust::new(old.anchor().clone(), Default::default());
-    let refused = enroll::renew(&old, trust, &folder, now()).await.unwrap_err();
+    let refused = enroll::renew(&old, dialer(&old).way, trust, &folder, now()).await.unwrap_err();
     assert!(refused.to_string().contains("two nodes under one name"), "{refused}");
 
     // Nor is a node taken for the other while the hub knows no records at all.
