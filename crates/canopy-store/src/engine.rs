@@ -1,10 +1,12 @@
 //! sled behind a guard: its panics become errors, its flush reaches the disk.
 
 use std::any::Any;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The unit of sled's log. Whatever is larger than a quarter is written outside of the log without a
 /// sync, so a quarter must hold a leaf: twenty entries of the largest key and value.
@@ -22,6 +24,12 @@ const CACHE_BYTES: u64 = 8 << 20;
 /// A tree of ours beside the data. Its entry is the proof that the engine opened the log that was created,
 /// not a new one.
 const MARK: &[u8] = b"mark";
+
+/// How long sled may keep the lock of its file when its last handle is gone: a thread of its own may
+/// be the last to let go, right after it has written.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+/// Between two looks.
+const RELEASE_POLL: Duration = Duration::from_millis(5);
 
 /// Why the engine failed.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +69,7 @@ impl Engine {
                 return Err(Error::Damaged(format!("the file {name} is missing or empty")));
             }
         }
+        await_release(&folder.join("db")).map_err(Error::Io)?;
         let engine = Self::start(folder)?;
         match guarded(|| engine.db.open_tree(MARK)?.get(MARK))? {
             Some(_) => Ok(engine),
@@ -108,6 +117,17 @@ impl Engine {
         guarded(|| self.db.flush())?;
         self.log.sync_data().map_err(Error::Io)
     }
+}
+
+/// Waits until nobody holds the file: no other process does, for the store has a lock of its own, but
+/// the same process may have closed it just now.
+fn await_release(db: &Path) -> io::Result<()> {
+    let file = File::open(db)?;
+    let until = Instant::now() + RELEASE_MAX;
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < until {
+        thread::sleep(RELEASE_POLL);
+    }
+    file.unlock()
 }
 
 /// Runs a call into sled. After a panic its state is unknown, but every caller gives up then.
