@@ -131,7 +131,7 @@ mod tests {
         Ledger::commit(&mut store, &[hold]).unwrap();
         drop(store);
         let error = open(place.path(), Role::Hub).err().unwrap();
-        assert!(error.to_string().starts_with("the store holds Hold, which"), "{error}");
+        assert!(error.to_string().starts_with("the store holds Hold, which"), "{error:?}");
         assert!(!error.is_lost());
         assert!(open(place.path(), Role::Agent).is_ok());
     }
