@@ -5,6 +5,8 @@
 //! nothing. A client without a certificate is let in where children are, since it may want to
 //! join; every service but that one asks for its [`peer`].
 
+mod connection;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -14,47 +16,28 @@ use std::task::{Context, Poll};
 
 use canopy_identity::{Certified, Peer, certificate};
 use rustls::ServerConfig;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic::{Extensions, Status};
 use tracing::{debug, warn};
 
 use crate::limits::{ACCEPT_PAUSE, Admission, HEADER_BYTES_MAX, KeepAlive, PENDING_RESETS_MAX, STREAMS_MAX};
 use crate::shares::{Share, Shares};
 
+pub use connection::{ConnectInfo, Connection};
+
 /// Connections that wait for the server to take them.
 const READY_MAX: usize = 16;
 
 /// What a client that is refused may have sent before it knew: its first flight and a request.
 const REFUSED_BYTES_MAX: u64 = 64 * 1024;
-
-/// Who is at the other end of a connection. Every request carries it as an extension.
-#[derive(Debug, Clone)]
-pub struct ConnectInfo {
-    /// What this hub has certified about the node: for a hub its authority. None for a client
-    /// without a certificate.
-    pub certified: Option<Certified>,
-    /// Where it comes from.
-    pub remote: SocketAddr,
-}
-
-/// An accepted connection, for `serve_with_incoming`.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TlsStream<TcpStream>,
-    info: ConnectInfo,
-    /// When it ends whatever happens; never for those with a certificate.
-    ends: Option<Pin<Box<Sleep>>>,
-    _shares: [Option<Share>; 2],
-}
 
 /// The stream of accepted connections. Dropping it closes the listener.
 #[derive(Debug)]
@@ -215,60 +198,6 @@ impl Stream for Incoming {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = ConnectInfo;
-
-    fn connect_info(&self) -> ConnectInfo {
-        self.info.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        // The server reads all the time, so this is where it learns of the end.
-        if let Some(ends) = &mut self.ends
-            && ends.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -278,10 +207,11 @@ mod tests {
     use canopy_proto::enroll::v1::RenewRequest;
     use canopy_proto::enroll::v1::enroll_client::EnrollClient;
     use rustls::ClientConfig;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncRead;
     use tokio::net::TcpSocket;
     use tokio_rustls::TlsConnector;
     use tonic::transport::Channel;
+    use tonic::transport::server::Connected;
     use tonic::{Code, Request};
 
     use super::*;
