@@ -4,6 +4,10 @@ use std::fmt;
 
 use crate::{Digest, Home, Incarnation, ObjectName, Uid};
 
+/// The longest message in a report, in bytes: several refusals of an API server in its own words,
+/// and a small part of the 32 KiB that a store keeps of one value.
+pub const MESSAGE_BYTES_MAX: usize = 2048;
+
 /// Names one state of one row: the author's incarnation and the row's version in it. Compares for
 /// equality only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub struct Work {
     pub sync: Sync,
     /// How it is doing.
     pub health: Health,
-    /// Why, in a sentence; empty when all is well.
+    /// Why, in a sentence of at most [`MESSAGE_BYTES_MAX`]; empty when all is well.
     pub message: String,
     /// The cluster refused the wanted revision.
     pub refused: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use canopy_model::{Boot, Digest, Now, Report, Sync, Uid, Work};
+use canopy_model::{Boot, Digest, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
 
 use super::state::{Agent, Doing, Retry};
 use crate::durable::{Change, Held, Slot, Value};
@@ -252,7 +252,10 @@ impl Agent {
     }
 
     /// Reports, if it is news.
-    pub(super) fn report(&mut self, uid: Uid, report: Report, step: &mut Step) {
+    pub(super) fn report(&mut self, uid: Uid, mut report: Report, step: &mut Step) {
+        if let Some(work) = &mut report.work {
+            cut(&mut work.message);
+        }
         let old = self.held.get(&uid);
         if old.is_some_and(|held| held.report == report) {
             return;
@@ -272,5 +275,14 @@ impl Agent {
     pub(super) fn assignment(&self, uid: Uid) -> Option<&Assignment> {
         let row = self.parent.inbox.get(&Key::new(RowKind::Assignment, uid))?;
         Some(row.body.assignment().unwrap_or(&Assignment::Keep))
+    }
+}
+
+/// Cuts a text of others to what a report carries.
+fn cut(message: &mut String) {
+    const END: char = '…';
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX - END.len_utf8()));
+        message.push(END);
     }
 }

@@ -13,6 +13,8 @@ mod events;
 mod hold;
 mod pursue;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use canopy_model::{Now, Uptime};
 
