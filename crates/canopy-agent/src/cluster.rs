@@ -35,8 +35,4 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// How workloads are doing, whenever that changes. Asked for once.
     fn watch(&self) -> mpsc::Receiver<ClusterEvent>;
-
-    /// Whether health and drift are told only of what this process has applied: after a start
-    /// everything is to be applied once more.
-    fn forgets(&self) -> bool;
 }

@@ -145,17 +145,11 @@ async fn observe<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
 
 /// Answers each wish to survey, as soon as the cluster can be asked.
 async fn surveys<C: Cluster>(cluster: Arc<C>, wanted: Arc<Notify>, agent: Handle<Agent>) {
-    let mut first = true;
     loop {
         wanted.notified().await;
         let found = surveyed(&*cluster).await;
         info!(workloads = found.len(), "surveyed the cluster");
-        let uids: Vec<Uid> = found.iter().map(|found: &Found| found.uid).collect();
         tell(&agent, ClusterEvent::Surveyed(found)).await;
-        if first && cluster.forgets() {
-            doubt(uids, &agent).await;
-        }
-        first = false;
     }
 }
 
@@ -170,21 +164,6 @@ async fn surveyed<C: Cluster>(cluster: &C) -> Vec<Found> {
         }
         sleep(wait).await;
         wait = (wait * 2).min(SURVEY_RETRY_MAX);
-    }
-}
-
-/// Counts what an earlier process applied as drifted, until it is applied again: nobody watched it
-/// meanwhile. In a cluster where nothing changed that changes nothing.
-async fn doubt(uids: Vec<Uid>, agent: &Handle<Agent>) {
-    let reports = agent.read(|agent| {
-        let works = agent.reports().filter_map(|(uid, report)| Some((uid, report.work.clone()?)));
-        works.collect::<Vec<_>>()
-    });
-    for (uid, work) in reports.await.unwrap_or_default() {
-        if uids.contains(&uid) {
-            let (health, message) = (work.health, work.message);
-            tell(agent, ClusterEvent::Observed { uid, drifted: true, health, message }).await;
-        }
     }
 }
 

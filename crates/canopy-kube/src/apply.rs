@@ -106,18 +106,33 @@ impl Cluster {
 
         self.registry.unsettle(bundle.uid);
         let mut members = self.registry.members(bundle.uid);
+        let outcome = self.replace(bundle, manifests, &used, &wide, wanted, &mut members).await;
+        // Last: what became of the workload is told from now on, whatever happened to it meanwhile.
+        self.registry.settle(bundle.uid, members);
+        outcome
+    }
+
+    /// Applies what is in the bundle, deletes what is not, and narrows the record.
+    async fn replace(
+        &self,
+        bundle: &Bundle,
+        manifests: Vec<Manifest>,
+        used: &BTreeMap<ObjectName, Owner>,
+        wide: &Inventory,
+        wanted: Inventory,
+        members: &mut BTreeMap<ObjectName, Member>,
+    ) -> Result<(), ApplyError> {
         let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
         members.retain(|name, _| names.contains(name));
-        let outcome = self.apply_all(bundle, manifests, &used, &mut members).await;
-        let names = members.keys().cloned().collect();
-        self.registry.settle(bundle.uid, members);
-        outcome?;
+        self.apply_all(bundle, manifests, used, members).await?;
 
+        let names = members.keys().cloned().collect();
         let leaving = self.prune(bundle.uid, &wide.kinds, &names, &bundle.upkeep.delete_option).await?;
         let narrow = if leaving.is_empty() {
             wanted
         } else {
-            Inventory { kinds: wanted.kinds.union(&leaving).cloned().collect(), namespaces: wide.namespaces }
+            let kinds = wanted.kinds.union(&leaving).cloned().collect();
+            Inventory { kinds, namespaces: wide.namespaces.clone() }
         };
         self.record(&Parent::new(bundle, Some(bundle.revision.clone()), narrow)).await?;
         tracing::debug!(uid = %bundle.uid, revision = %bundle.revision, objects = names.len(), "applied");

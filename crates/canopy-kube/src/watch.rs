@@ -2,9 +2,10 @@
 //!
 //! One watch per kind in use, on Canopy's own label, so that memory follows what Canopy applied and
 //! not what runs in the cluster; and one per object that is only watched, which has no label. Watches
-//! enter with the first set that needs them and leave with the last. A conclusion is sent when it differs from the last one sent; while the receiver is busy only
-//! the newest waits. Conclusions follow from the newest state of each object, be it from the watch or
-//! from the answer to an apply, so a watch that lags behind an apply shows no drift.
+//! enter with the first set that needs them and leave with the last. A conclusion is sent after each
+//! apply, and then when it differs from the last one sent; while the receiver is busy only the newest
+//! waits. Conclusions follow from the newest state of each object, be it from the watch or from the
+//! answer to an apply, so a watch that lags behind an apply shows no drift.
 //!
 //! Sets that this process has not applied are not observed: apply them (which changes nothing) first.
 //! A cut watch says nothing; whether the API server answers is told by any request.
@@ -139,7 +140,10 @@ impl Observer {
         }
         self.said.retain(|uid, _| sets.contains_key(uid));
         let scopes = scopes.into_keys().collect();
-        self.unsaid.extend(self.view.adopt(sets, &scopes));
+        for changed in self.view.adopt(sets, &scopes) {
+            self.said.remove(&changed);
+            self.unsaid.insert(changed);
+        }
     }
 }
 

@@ -189,10 +189,6 @@ impl Cluster for Embedded {
         let mut watcher = self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         watcher.take().expect("the cluster is watched once")
     }
-
-    fn forgets(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -91,10 +91,6 @@ impl Cluster for Real {
         });
         receiver
     }
-
-    fn forgets(&self) -> bool {
-        true
-    }
 }
 
 /// A record in the cluster, as the agent wrote it once. Leaving out one that cannot be read would

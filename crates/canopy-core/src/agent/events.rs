@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use canopy_model::{Boot, Digest, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
+use canopy_model::{Boot, Digest, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
 
-use super::state::{Agent, Doing, Retry};
+use super::state::{Agent, Doing, Observed, Retry};
 use crate::durable::{Change, Held, Slot, Value};
 use crate::effect::{Alert, ClusterOrder, Effect};
 use crate::input::{ClusterEvent, Found};
@@ -17,6 +17,9 @@ use crate::seam::Step;
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// The longest wait between attempts.
 const RETRY_MAX: Duration = Duration::from_secs(300);
+/// How long all must go well after a wait until the next one is short again. Whoever undoes an apply
+/// more rarely than that costs little; whoever does it at once is met ever more rarely.
+const QUIET: Duration = Duration::from_secs(60);
 
 impl Agent {
     pub(super) fn started(&mut self, now: Now, boot: Boot, step: &mut Step) {
@@ -93,22 +96,29 @@ impl Agent {
                 }
             }
             ClusterEvent::Observed { uid, drifted, health, message } => {
-                let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) else {
-                    return;
-                };
-                if !work.refused {
-                    work.message = message;
-                }
-                work.health = health;
-                if drifted && !self.doing.contains_key(&uid) {
-                    work.sync = Sync::OutOfSync;
-                }
-                self.report_work(uid, work, step);
-                self.pursue(now, uid, step);
+                self.observe(now, uid, health, Observed { drifted, message }, step);
             }
             ClusterEvent::Surveyed(found) => self.found(now, found, step),
             ClusterEvent::Claims(claims) => self.claim(claims, step),
         }
+    }
+
+    /// The cluster tells how a workload is doing. That may come before the answer to an apply, and
+    /// speak of what was changed since.
+    fn observe(&mut self, now: Now, uid: Uid, health: Health, observed: Observed, step: &mut Step) {
+        let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) else { return };
+        work.health = health;
+        if !work.refused {
+            work.message.clone_from(&observed.message);
+        }
+        let was_drifted = self.is_drifted(uid);
+        self.observed.insert(uid, observed);
+        let idle = !self.doing.contains_key(&uid) && !self.is_waiting(now, uid);
+        if idle && !was_drifted && self.is_drifted(uid) {
+            self.retry_later(now, uid);
+        }
+        self.report_work(uid, work, step);
+        self.pursue(now, uid, step);
     }
 
     /// Whether this was what is waited for; then it no longer is.
@@ -125,13 +135,18 @@ impl Agent {
         work.refused = error.is_some();
         match error {
             None => {
-                self.retries.remove(&uid);
+                self.applied.insert(uid);
                 work.revision = Some(revision);
-                work.sync = Sync::Synced;
-                work.message.clear();
+                match self.observed.get(&uid) {
+                    Some(observed) => work.message.clone_from(&observed.message),
+                    None if work.sync == Sync::Synced => {}
+                    None => work.message.clear(),
+                }
+                if self.is_drifted(uid) {
+                    self.retry_later(now, uid);
+                }
             }
             Some(error) => {
-                work.sync = Sync::OutOfSync;
                 work.message = error;
                 self.retry_later(now, uid);
             }
@@ -165,6 +180,7 @@ impl Agent {
         missing.retain(|uid| !found.iter().any(|found| found.uid == *uid) && !self.doing.contains_key(uid));
         for uid in missing {
             let Some(mut work) = self.held[&uid].report.work.clone() else { continue };
+            self.applied.remove(&uid);
             work.revision = None;
             work.sync = Sync::OutOfSync;
             self.report_work(uid, work, step);
@@ -175,6 +191,7 @@ impl Agent {
             match &mut report.work {
                 Some(work) if work.revision == revision => {}
                 Some(work) => {
+                    self.applied.remove(&uid);
                     work.revision = revision;
                     work.sync = Sync::OutOfSync;
                 }
@@ -240,9 +257,25 @@ impl Agent {
     }
 
     fn retry_later(&mut self, now: Now, uid: Uid) {
-        let failures = self.retries.get(&uid).map_or(0, |retry| retry.failures);
+        let counted = self.retries.get(&uid).filter(|retry| now.uptime < retry.forgotten_at);
+        let failures = counted.map_or(0, |retry| retry.failures);
         let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
-        self.retries.insert(uid, Retry { at: Some(now.uptime + wait), failures: failures + 1 });
+        let at = now.uptime + wait;
+        self.retries.insert(uid, Retry { at: Some(at), forgotten_at: at + QUIET, failures: failures + 1 });
+    }
+
+    /// Whether what runs is what is wanted: from what was applied, and what the cluster told since.
+    pub(super) fn sync(&self, uid: Uid, work: &Work) -> Sync {
+        match self.assignment(uid) {
+            Some(Assignment::Run(run)) if work.revision != Some(run.revision.digest) => Sync::OutOfSync,
+            _ if work.refused || self.is_drifted(uid) => Sync::OutOfSync,
+            _ if self.applied.contains(&uid) => Sync::Synced,
+            _ => work.sync,
+        }
+    }
+
+    fn is_drifted(&self, uid: Uid) -> bool {
+        self.observed.get(&uid).is_some_and(|observed| observed.drifted)
     }
 
     pub(super) fn report_work(&mut self, uid: Uid, work: Work, step: &mut Step) {
@@ -254,6 +287,7 @@ impl Agent {
     /// Reports, if it is news.
     pub(super) fn report(&mut self, uid: Uid, mut report: Report, step: &mut Step) {
         if let Some(work) = &mut report.work {
+            work.sync = self.sync(uid, work);
             cut(&mut work.message);
         }
         let old = self.held.get(&uid);

@@ -55,16 +55,15 @@ impl Agent {
         });
         work.placements.clone_from(&run.placements);
         work.home.clone_from(&run.home);
-        if work.revision != Some(run.revision.digest) {
-            work.sync = Sync::OutOfSync;
-        }
-        let synced = work.sync == Sync::Synced;
+        let synced = self.sync(uid, &work) == Sync::Synced;
         if let Some(reason) = self.hold.as_ref().filter(|_| !synced) {
             work.message = held(reason);
         }
         self.report(uid, Report { stamp, work: Some(work) }, step);
-        let waiting = self.is_waiting(now, uid);
-        if synced || waiting || self.hold.is_some() || self.doing.contains_key(&uid) {
+        // What an earlier process applied is applied once more: nobody watched it meanwhile. In a
+        // cluster where nothing changed that changes nothing.
+        let settled = synced && self.applied.contains(&uid);
+        if settled || self.is_waiting(now, uid) || self.hold.is_some() || self.doing.contains_key(&uid) {
             return;
         }
         let digest = run.revision.digest;
@@ -75,6 +74,7 @@ impl Agent {
         }
         let attempt = self.attempt();
         self.doing.insert(uid, Doing::Apply { attempt });
+        self.observed.remove(&uid);
         let Run { name, home, placements, revision } = run;
         let apply = Apply { uid, attempt, name, home, placements, revision };
         step.effect(Effect::Cluster(ClusterOrder::Apply(apply)));
@@ -133,9 +133,11 @@ impl Agent {
             self.touch(Key::new(RowKind::Report, uid), false, step);
         }
         self.retries.remove(&uid);
+        self.applied.remove(&uid);
+        self.observed.remove(&uid);
     }
 
-    fn is_waiting(&self, now: Now, uid: Uid) -> bool {
+    pub(super) fn is_waiting(&self, now: Now, uid: Uid) -> bool {
         self.retries.get(&uid).and_then(|retry| retry.at).is_some_and(|at| at > now.uptime)
     }
 
@@ -159,7 +161,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::agent::state::Retry;
+    use crate::agent::state::{Observed, Retry};
     use crate::durable::{Held, ReceivedRow, Value};
 
     const NOW: Now = Now { uptime: Uptime(60_000), wall: Wall(0) };
@@ -259,20 +261,34 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_applied() {
-        assert!(asks(&mut agent(Some(run(true)), Some(Some(work(Some(WANTED)))))).is_empty());
-        assert_eq!(asks(&mut agent(Some(run(true)), Some(Some(work(Some(OTHER)))))), ["apply"]);
-        let drifted = Work { sync: Sync::OutOfSync, ..work(Some(WANTED)) };
-        assert_eq!(asks(&mut agent(Some(run(true)), Some(Some(drifted)))), ["apply"]);
+        let holds = |work, drifted| {
+            let mut agent = agent(Some(run(true)), Some(Some(work)));
+            agent.applied.insert(UID);
+            agent.observed.insert(UID, Observed { drifted, message: String::new() });
+            agent
+        };
+        assert!(asks(&mut holds(work(Some(WANTED)), false)).is_empty());
+        assert_eq!(asks(&mut holds(work(Some(WANTED)), true)), ["apply"]);
+        assert_eq!(asks(&mut holds(work(Some(OTHER)), false)), ["apply"]);
+        let refused = Work { refused: true, ..work(Some(WANTED)) };
+        assert_eq!(asks(&mut holds(refused, false)), ["apply"]);
+    }
+
+    #[test]
+    fn what_an_earlier_process_applied_is_applied_again_and_called_synced_meanwhile() {
+        let mut agent = agent(Some(run(true)), Some(Some(work(Some(WANTED)))));
+        assert_eq!(asks(&mut agent), ["apply"]);
+        assert_eq!(reported(&agent), Some((Some(STAMP), Some(work(Some(WANTED))))));
     }
 
     #[test]
     fn what_failed_is_tried_again_when_its_wait_has_ended() {
         for (assignment, order) in [(run(true), "apply"), (Assignment::Remove, "delete")] {
             let mut agent = agent(Some(assignment), Some(Some(work(Some(OTHER)))));
-            let at = Some(NOW.uptime + Duration::from_millis(1));
-            agent.retries.insert(UID, Retry { at, failures: 1 });
+            let soon = NOW.uptime + Duration::from_millis(1);
+            agent.retries.insert(UID, Retry { at: Some(soon), forgotten_at: soon, failures: 1 });
             assert!(asks(&mut agent).is_empty());
-            agent.retries.insert(UID, Retry { at: Some(NOW.uptime), failures: 1 });
+            agent.retries.insert(UID, Retry { at: Some(NOW.uptime), forgotten_at: soon, failures: 1 });
             assert_eq!(asks(&mut agent), [order]);
         }
     }

@@ -19,6 +19,11 @@ pub struct Agent {
     pub(super) held: BTreeMap<Uid, Held>,
     /// The incarnation in which the cluster told what it holds.
     pub(super) surveyed: Option<Incarnation>,
+    /// What this process has applied completely, at the revision reported. Of what an earlier one
+    /// applied nobody knows whether it is still so.
+    pub(super) applied: BTreeSet<Uid>,
+    /// What the cluster told of a workload since the last order to apply it.
+    pub(super) observed: BTreeMap<Uid, Observed>,
     /// What was asked and is not answered.
     pub(super) doing: BTreeMap<Uid, Doing>,
     pub(super) attempts: u64,
@@ -39,11 +44,20 @@ pub(super) enum Doing {
     Fetch(Digest),
 }
 
-/// When to try again what failed.
+/// How a workload is doing, in the cluster's words.
+#[derive(Debug, Clone)]
+pub(super) struct Observed {
+    pub drifted: bool,
+    pub message: String,
+}
+
+/// When to try again what failed or was undone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
     /// None once the wait has ended.
     pub at: Option<Uptime>,
+    /// From then on the failures no longer count.
+    pub forgotten_at: Uptime,
     pub failures: u32,
 }
 
@@ -57,6 +71,8 @@ impl Agent {
             parent: Edge::new(EdgeId::Parent),
             held: BTreeMap::new(),
             surveyed: None,
+            applied: BTreeSet::new(),
+            observed: BTreeMap::new(),
             doing: BTreeMap::new(),
             attempts: 0,
             retries: BTreeMap::new(),

@@ -1,8 +1,10 @@
 //! What an agent concludes from what its cluster tells, through its one seam and in virtual time.
 
+use std::time::Duration;
+
 use canopy_model::{
-    Boot, Cursor, Digest, Health, Home, Incarnation, MESSAGE_BYTES_MAX, ObjectName, Path, Revision, Uid,
-    Wall, Work,
+    Boot, Cursor, Digest, Health, Home, Incarnation, MESSAGE_BYTES_MAX, ObjectName, Path, Revision, Sync,
+    Uid, Wall, Work,
 };
 
 use super::*;
@@ -53,6 +55,23 @@ impl Rig {
         }
     }
 
+    /// Lets time pass until the agent orders an apply.
+    fn wait(&mut self) -> (Duration, Apply) {
+        let began = self.at;
+        loop {
+            if let Some(apply) = self.ordered() {
+                return (Duration::from_millis(self.at - began), apply);
+            }
+            self.at = self.agent.wake_at().unwrap().0;
+            self.feed(Input::Wake);
+        }
+    }
+
+    fn observe(&mut self, drifted: bool, message: &str) {
+        let health = if message.is_empty() { Health::Healthy } else { Health::Progressing };
+        self.tell(ClusterEvent::Observed { uid: UID, drifted, health, message: message.to_owned() });
+    }
+
     fn answer(&mut self, apply: &Apply, error: Option<&str>) {
         let (uid, revision, attempt) = (apply.uid, apply.revision.digest, apply.attempt);
         self.tell(ClusterEvent::Applied { uid, revision, attempt, error: error.map(str::to_owned) });
@@ -87,11 +106,68 @@ fn what_a_cluster_says_is_cut_before_it_is_kept() {
     rig.answer(&apply, Some(&"ü".repeat(40_000)));
     let message = rig.work().message;
     assert!(message.len() <= MESSAGE_BYTES_MAX && message.ends_with("ü…"), "{} bytes", message.len());
-    rig.tell(ClusterEvent::Observed {
-        uid: UID,
-        drifted: false,
-        health: Health::Degraded,
-        message: "short".to_owned(),
-    });
+    rig.observe(false, "0 of 2 replicas available");
     assert!(rig.work().message.ends_with('…'), "a refusal is more urgent");
+}
+
+#[test]
+fn an_edit_during_an_apply_is_corrected() {
+    let mut rig = Rig::new();
+    let apply = rig.ordered().unwrap();
+    rig.observe(true, "changed");
+    rig.answer(&apply, None);
+    assert_eq!((rig.work().sync, rig.work().message.as_str()), (Sync::OutOfSync, "changed"));
+    let (_, apply) = rig.wait();
+    rig.answer(&apply, None);
+    assert_eq!((rig.work().sync, rig.work().message.as_str()), (Sync::Synced, ""));
+}
+
+#[test]
+fn what_was_told_during_an_apply_is_told_after_it() {
+    let mut rig = Rig::new();
+    let apply = rig.ordered().unwrap();
+    rig.observe(false, "0 of 2 replicas available");
+    rig.answer(&apply, None);
+    let Work { sync, health, message, .. } = rig.work();
+    assert_eq!(
+        (sync, health, message.as_str()),
+        (Sync::Synced, Health::Progressing, "0 of 2 replicas available")
+    );
+}
+
+#[test]
+fn drift_that_ends_by_itself_is_told_and_needs_no_apply() {
+    let mut rig = Rig::new();
+    let apply = rig.ordered().unwrap();
+    rig.answer(&apply, None);
+    rig.observe(true, "changed");
+    assert_eq!(rig.work().sync, Sync::OutOfSync);
+    rig.observe(false, "");
+    assert_eq!(rig.work().sync, Sync::Synced);
+    rig.at = 60_000;
+    rig.feed(Input::Wake);
+    assert!(rig.ordered().is_none());
+}
+
+#[test]
+fn who_undoes_every_apply_at_once_is_met_ever_more_rarely_until_it_is_quiet() {
+    let mut rig = Rig::new();
+    let mut fight = |rig: &mut Rig, apply: Apply| {
+        rig.answer(&apply, None);
+        rig.observe(true, "changed");
+        let (waited, apply) = rig.wait();
+        (waited.as_secs(), apply)
+    };
+    let mut apply = rig.ordered().unwrap();
+    let mut waits = vec![];
+    for _ in 0..10 {
+        let (waited, next) = fight(&mut rig, apply);
+        waits.push(waited);
+        apply = next;
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    rig.answer(&apply, None);
+    rig.at += 60_000;
+    rig.observe(true, "changed");
+    assert_eq!(rig.wait().0.as_secs(), 2);
 }
