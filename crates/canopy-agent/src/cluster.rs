@@ -8,7 +8,7 @@ pub mod embedded;
 pub mod real;
 
 use canopy_core::effect::Apply;
-use canopy_core::input::{ClusterEvent, Found};
+use canopy_core::input::{ClusterEvent, Survey};
 use canopy_model::{Claims, Uid};
 use tokio::sync::mpsc;
 
@@ -20,15 +20,15 @@ pub trait Cluster: Send + Sync + 'static {
     /// Makes the cluster hold exactly `content`, bytes of a [`canopy_proto::revision::Content`], for the workload.
     fn apply(&self, order: &Apply, content: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Deletes all that belongs to the workload; returns when nothing of it is left, or why something
-    /// is.
+    /// Asks for all that belongs to the workload to be deleted, and waits for nothing; returns whether
+    /// nothing of it is left, or why something is.
     fn delete(&self, uid: Uid) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Leaves everything of the workload running, as nobody's.
     fn orphan(&self, uid: Uid) -> impl Future<Output = Result<(), String>> + Send;
 
     /// All that the cluster holds.
-    fn survey(&self) -> impl Future<Output = Result<Vec<Found>, String>> + Send;
+    fn survey(&self) -> impl Future<Output = Result<Survey, String>> + Send;
 
     /// What the cluster says about itself.
     fn claims(&self) -> impl Future<Output = Result<Claims, String>> + Send;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use canopy_core::input::Found;
+use canopy_core::input::{Found, Survey};
 use canopy_core::{Agent, Input};
 use canopy_link::Contact;
 use canopy_model::{Report, Uid, Work};
@@ -35,6 +35,10 @@ const WISH_WAIT: Duration = Duration::from_secs(5);
 const IDLE_WAIT: Duration = Duration::from_secs(120);
 /// Between two looks.
 const IDLE_POLL: Duration = Duration::from_millis(100);
+/// How long leaving waits for the finalizers and graceful shutdowns of one workload.
+const DELETE_WAIT: Duration = Duration::from_secs(60);
+/// Between two looks at a deletion.
+const DELETE_POLL: Duration = Duration::from_secs(1);
 
 /// What people may ask.
 #[derive(Debug, Serialize, Deserialize)]
@@ -171,10 +175,13 @@ impl Desk {
             }
             sleep(IDLE_POLL).await;
         }
-        let held = cluster.survey().await?;
+        let Survey { found: held, unreadable } = cluster.survey().await?;
+        if let Some((uid, why)) = unreadable.first() {
+            return Err(format!("workload {uid}: {why}"));
+        }
         for found in &held {
             let outcome =
-                if keep { cluster.orphan(found.uid).await } else { cluster.delete(found.uid).await };
+                if keep { cluster.orphan(found.uid).await } else { delete(cluster, found.uid).await };
             outcome.map_err(|error| format!("workload {}: {error}; try again", found.name.name))?;
         }
         self.left.cancel();
@@ -183,6 +190,17 @@ impl Desk {
             "left the hub; {what}: {}; the agent ends. At the hub: canopy delete cluster {path} --forget",
             if held.is_empty() { "nothing".to_owned() } else { names(&held) }
         ))
+    }
+}
+
+/// Deletes a workload, and waits until it is gone.
+async fn delete<C: Cluster>(cluster: &C, uid: Uid) -> Result<(), String> {
+    let until = Instant::now() + DELETE_WAIT;
+    loop {
+        match cluster.delete(uid).await {
+            Err(_) if Instant::now() < until => sleep(DELETE_POLL).await,
+            outcome => return outcome,
+        }
     }
 }
 

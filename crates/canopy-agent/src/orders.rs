@@ -1,32 +1,28 @@
 //! The machine's orders, on their way to the cluster and back.
 //!
-//! Orders of one workload are carried out one after the other: each workload belongs to one of a few
-//! lanes, so that one that is slow to delete holds up few others. The machine gives an order again
-//! when its answer says that it failed; nothing here tries again by itself but the survey, which
-//! waits for the cluster.
+//! The machine gives one order at a time for a workload, and gives it again when its answer says that
+//! it failed. So each order is a task of its own; only so many are carried out at once, and none waits
+//! for the cluster to get anything done. Nothing here tries again by itself but the survey, which
+//! waits for a cluster that is down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use canopy_content::Pull;
 use canopy_core::effect::{Apply, ClusterOrder};
-use canopy_core::input::{ClusterEvent, Found};
+use canopy_core::input::{ClusterEvent, Survey};
 use canopy_core::{Agent, Effect, Input};
-use canopy_model::Uid;
 use canopy_node::{Handle, Shell};
 use canopy_proto::convert::one_line;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::content;
 
-/// Workloads that change at once. The API server's own work is parallel inside each.
-const LANES: usize = 4;
-/// Orders that wait in one lane: one per workload at most, far above any edge. One that finds no
-/// place is answered as failed, and given again later.
-const LANE_MAX: usize = 1024;
+/// Orders that are carried out at once. The API server's own work is parallel inside each.
+const ORDERS_MAX: usize = 4;
 /// The longest wait between two attempts to survey a cluster that is down.
 const SURVEY_RETRY_MAX: Duration = Duration::from_secs(30);
 /// How often the cluster is asked what it says about itself: it changes with upgrades only.
@@ -34,7 +30,8 @@ const CLAIMS_EVERY: Duration = Duration::from_secs(300);
 
 /// The shell of an agent's machine.
 pub(crate) struct Orders {
-    lanes: Vec<mpsc::Sender<ClusterOrder>>,
+    /// Begins to carry out an order.
+    begin: Box<dyn Fn(ClusterOrder) + Send>,
     survey: Arc<Notify>,
     pull: Pull,
     agent: Handle<Agent>,
@@ -47,22 +44,21 @@ impl Orders {
         tokio::spawn(observe(cluster.clone(), agent.clone()));
         tokio::spawn(surveys(cluster.clone(), survey.clone(), agent.clone()));
         tokio::spawn(claims(cluster.clone(), agent.clone()));
-        let lanes = (0..LANES).map(|_| {
-            let (lane, orders) = mpsc::channel(LANE_MAX);
-            tokio::spawn(work(cluster.clone(), pull.clone(), orders, agent.clone()));
-            lane
-        });
-        Self { lanes: lanes.collect(), survey, pull, agent }
-    }
-
-    fn order(&self, uid: Uid, order: ClusterOrder) {
-        let lane = &self.lanes[(uid.0 % LANES as u128) as usize];
-        if let Err(refused) = lane.try_send(order) {
-            let busy = Err("the agent has too many orders waiting; it will be tried again".to_owned());
-            let event = answer(refused.into_inner(), busy);
-            let agent = self.agent.clone();
-            tokio::spawn(async move { tell(&agent, event).await });
-        }
+        let begin = {
+            let (pull, agent) = (pull.clone(), agent.clone());
+            let places = Arc::new(Semaphore::new(ORDERS_MAX));
+            move |order| {
+                let (cluster, pull, agent) = (cluster.clone(), pull.clone(), agent.clone());
+                let places = places.clone();
+                tokio::spawn(async move {
+                    let place = places.acquire().await.expect("nobody closes it");
+                    let outcome = carry_out(&*cluster, &pull, &order).await;
+                    drop(place);
+                    tell(&agent, answer(order, outcome)).await;
+                });
+            }
+        };
+        Self { begin: Box::new(begin), survey, pull, agent }
     }
 }
 
@@ -70,8 +66,7 @@ impl Shell for Orders {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Cluster(ClusterOrder::Survey) => self.survey.notify_one(),
-            Effect::Cluster(order @ ClusterOrder::Apply(Apply { uid, .. }))
-            | Effect::Cluster(order @ ClusterOrder::Delete { uid, .. }) => self.order(uid, order),
+            Effect::Cluster(order) => (self.begin)(order),
             Effect::Fetch(digest) => {
                 let (pull, agent) = (self.pull.clone(), self.agent.clone());
                 tokio::spawn(async move {
@@ -86,23 +81,14 @@ impl Shell for Orders {
     }
 }
 
-/// Carries out the orders of one lane.
-async fn work<C: Cluster>(
-    cluster: Arc<C>,
-    pull: Pull,
-    mut orders: mpsc::Receiver<ClusterOrder>,
-    agent: Handle<Agent>,
-) {
-    while let Some(order) = orders.recv().await {
-        let outcome = match &order {
-            ClusterOrder::Apply(apply) => match content::read(&pull, &apply.revision).await {
-                Ok(content) => cluster.apply(apply, &content).await,
-                Err(error) => Err(one_line(&error)),
-            },
-            ClusterOrder::Delete { uid, .. } => cluster.delete(*uid).await,
-            ClusterOrder::Survey => continue,
-        };
-        tell(&agent, answer(order, outcome)).await;
+async fn carry_out<C: Cluster>(cluster: &C, pull: &Pull, order: &ClusterOrder) -> Result<(), String> {
+    match order {
+        ClusterOrder::Apply(apply) => match content::read(pull, &apply.revision).await {
+            Ok(content) => cluster.apply(apply, &content).await,
+            Err(error) => Err(one_line(&error)),
+        },
+        ClusterOrder::Delete { uid, .. } => cluster.delete(*uid).await,
+        ClusterOrder::Survey => unreachable!("a survey is no order of a workload"),
     }
 }
 
@@ -127,7 +113,7 @@ fn answer(order: ClusterOrder, outcome: Result<(), String>) -> ClusterEvent {
             }
             ClusterEvent::Deleted { uid, attempt, error }
         }
-        ClusterOrder::Survey => unreachable!("surveys have no lane"),
+        ClusterOrder::Survey => unreachable!("a survey is no order of a workload"),
     }
 }
 
@@ -147,17 +133,20 @@ async fn observe<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
 async fn surveys<C: Cluster>(cluster: Arc<C>, wanted: Arc<Notify>, agent: Handle<Agent>) {
     loop {
         wanted.notified().await;
-        let found = surveyed(&*cluster).await;
-        info!(workloads = found.len(), "surveyed the cluster");
-        tell(&agent, ClusterEvent::Surveyed(found)).await;
+        let survey = surveyed(&*cluster).await;
+        info!(workloads = survey.found.len(), "surveyed the cluster");
+        for (uid, reason) in &survey.unreadable {
+            warn!(%uid, reason, "the cluster holds a workload of which it can't tell what");
+        }
+        tell(&agent, ClusterEvent::Surveyed(survey)).await;
     }
 }
 
-async fn surveyed<C: Cluster>(cluster: &C) -> Vec<Found> {
+async fn surveyed<C: Cluster>(cluster: &C) -> Survey {
     let mut wait = Duration::from_millis(500);
     loop {
         match cluster.survey().await {
-            Ok(found) => return found,
+            Ok(survey) => return survey,
             Err(reason) => {
                 info!(reason, wait_ms = wait.as_millis(), "the cluster was not surveyed; trying again")
             }
@@ -168,14 +157,19 @@ async fn surveyed<C: Cluster>(cluster: &C) -> Vec<Found> {
 }
 
 async fn claims<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
+    let mut said = None;
     loop {
         let again = match cluster.claims().await {
             Ok(claims) => {
+                said = None;
                 tell(&agent, ClusterEvent::Claims(claims)).await;
                 CLAIMS_EVERY
             }
             Err(reason) => {
-                debug!(reason, "the cluster told no claims");
+                if said.as_ref() != Some(&reason) {
+                    warn!(reason, "the cluster does not say what it is; trying again");
+                    said = Some(reason);
+                }
                 SURVEY_RETRY_MAX
             }
         };

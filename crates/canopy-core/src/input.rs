@@ -88,9 +88,24 @@ pub enum ClusterEvent {
         message: String,
     },
     /// All that the cluster holds.
-    Surveyed(Vec<Found>),
+    Surveyed(Survey),
     /// What the cluster says about itself.
     Claims(Claims),
+}
+
+/// All that a cluster holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// Its work.
+    pub found: Vec<Found>,
+    /// Work of which it holds something that can't be told, and why.
+    pub unreadable: Vec<(Uid, String)>,
+}
+
+impl From<Vec<Found>> for Survey {
+    fn from(found: Vec<Found>) -> Self {
+        Self { found, unreadable: Vec::new() }
+    }
 }
 
 /// Work that was found in the cluster.

@@ -1,8 +1,8 @@
 //! Applies a bundle: everything that it names, and nothing else of its workload.
 //!
 //! The order is what keeps a crash at any point harmless: look for objects of other workloads, widen
-//! the record, apply what others need (namespaces, definitions) and then the rest, delete what left
-//! the bundle, narrow the record. What the server refuses is collected while the rest is applied; as
+//! the inventory, apply what others need (namespaces, definitions) and then the rest, delete what left
+//! the bundle, narrow the inventory. What the server refuses is collected while the rest is applied; as
 //! long as something is refused nothing is deleted, so a new revision that cannot start never takes
 //! the old one away. An object that nobody's label claims is adopted; a namespace or definition that
 //! was there already is used, never owned (see [`crate::foundation`]).
@@ -15,13 +15,15 @@ use canopy_upkeep::{DeleteOption, StrategyType};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::PropagationPolicy;
+use tokio::sync::MutexGuard;
 
-use crate::applyset::{Inventory, LABEL_UID, Parent};
+use crate::applied::Member;
+use crate::applyset::LABEL_UID;
 use crate::bundle::{self, Bundle, Manifest, ManifestProblem};
-use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
+use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, Taken, bounded};
 use crate::foundation::defined_kind;
+use crate::inventory::{Extent, Inventory};
 use crate::object::{GroupKind, ObjectName};
-use crate::registry::Member;
 use crate::update::{Obstacle, Reason, Task};
 
 /// Why a bundle is not applied, or not completely.
@@ -76,6 +78,22 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// What an apply found before it changes anything but the inventory.
+struct Plan {
+    manifests: Vec<Manifest>,
+    /// Foundations that are used and not owned.
+    used: BTreeMap<ObjectName, Owner>,
+    /// Where objects of the set may be.
+    wide: Extent,
+    /// Where they are to be.
+    wanted: Extent,
+}
+
+/// Whether an apply makes an object the workload's own, if nobody has it.
+fn takes(bundle: &Bundle, manifest: &Manifest) -> bool {
+    !manifest.name.kind.is_foundation() && bundle.strategy(&manifest.name).kind != StrategyType::ReadOnly
+}
+
 /// Whose an object is, by its label.
 #[derive(Debug, Clone, PartialEq)]
 enum Owner {
@@ -87,60 +105,69 @@ enum Owner {
 
 impl Cluster {
     /// Makes the cluster hold exactly the objects of this bundle for its workload. Applying it again
-    /// changes nothing.
+    /// changes nothing. Several workloads may change at once, each by one caller.
     pub async fn apply(&self, bundle: &Bundle) -> Result<(), ApplyError> {
         let manifests = bundle::read(&bundle.manifests)
             .map_err(|(index, problem)| ApplyError::Manifest { index, problem })?;
-        let _turn = self.turn.lock().await;
-        let used = self.refuse_conflict(bundle, &manifests).await?;
-
-        let before = self
-            .parent(bundle.uid)
-            .await
-            .map_err(|error| error.while_doing("reading the record of the set"))?;
-        let (revision, held) =
-            before.map(|parent| (parent.held.revision, parent.inventory)).unwrap_or_default();
-        let wanted = Inventory::of(&manifests);
-        let wide = wanted.union(&held);
-        self.record(&Parent::new(bundle, revision, wide.clone())).await?;
-
-        self.registry.unsettle(bundle.uid);
-        let mut members = self.registry.members(bundle.uid);
-        let outcome = self.replace(bundle, manifests, &used, &wide, wanted, &mut members).await;
+        let mut turn = self.turn.lock().await;
+        let plan = self.plan(bundle, manifests, &turn).await?;
+        let taken = plan.manifests.iter().filter(|manifest| takes(bundle, manifest));
+        turn.insert(bundle.uid, taken.map(|manifest| manifest.name.clone()).collect());
+        self.applied.unsettle(bundle.uid);
+        let mut members = self.applied.members(bundle.uid);
+        let outcome = self.replace(bundle, plan, turn, &mut members).await;
+        self.turn.lock().await.remove(&bundle.uid);
         // Last: what became of the workload is told from now on, whatever happened to it meanwhile.
-        self.registry.settle(bundle.uid, members);
+        self.applied.settle(bundle.uid, members);
         outcome
     }
 
-    /// Applies what is in the bundle, deletes what is not, and narrows the record.
-    async fn replace(
+    /// Finds out whose everything is, and widens the inventory.
+    async fn plan(
         &self,
         bundle: &Bundle,
         manifests: Vec<Manifest>,
-        used: &BTreeMap<ObjectName, Owner>,
-        wide: &Inventory,
-        wanted: Inventory,
+        taken: &Taken,
+    ) -> Result<Plan, ApplyError> {
+        let used = self.refuse_conflict(bundle, &manifests, taken).await?;
+        let before = self.inventory(bundle.uid).await;
+        let before = before.map_err(|error| error.while_doing("reading the inventory of the set"))?;
+        let (revision, held) =
+            before.map(|inventory| (inventory.held.revision, inventory.extent)).unwrap_or_default();
+        let wanted = Extent::of(&manifests);
+        let wide = wanted.union(&held);
+        self.write(&Inventory::new(bundle, revision, wide.clone())).await?;
+        Ok(Plan { manifests, used, wide, wanted })
+    }
+
+    /// Applies what is in the bundle, deletes what is not, and narrows the inventory.
+    async fn replace(
+        &self,
+        bundle: &Bundle,
+        plan: Plan,
+        turn: MutexGuard<'_, Taken>,
         members: &mut BTreeMap<ObjectName, Member>,
     ) -> Result<(), ApplyError> {
+        let Plan { manifests, used, wide, wanted } = plan;
         let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
         members.retain(|name, _| names.contains(name));
-        self.apply_all(bundle, manifests, used, members).await?;
+        self.apply_all(bundle, manifests, &used, turn, members).await?;
 
         let names = members.keys().cloned().collect();
         let leaving = self.prune(bundle.uid, &wide.kinds, &names, &bundle.upkeep.delete_option).await?;
         let narrow = if leaving.is_empty() {
             wanted
         } else {
-            let kinds = wanted.kinds.union(&leaving).cloned().collect();
-            Inventory { kinds, namespaces: wide.namespaces.clone() }
+            Extent { kinds: wanted.kinds.union(&leaving).cloned().collect(), namespaces: wide.namespaces }
         };
-        self.record(&Parent::new(bundle, Some(bundle.revision.clone()), narrow)).await?;
-        tracing::debug!(uid = %bundle.uid, revision = %bundle.revision, objects = names.len(), "applied");
+        self.write(&Inventory::new(bundle, Some(bundle.revision), narrow)).await?;
+        tracing::debug!(uid = %bundle.uid, revision = %bundle.revision.short(), objects = names.len(), "applied");
         Ok(())
     }
 
-    async fn record(&self, parent: &Parent) -> Result<(), Failed> {
-        self.write_parent(parent).await.map_err(|error| error.while_doing("writing the record of the set"))
+    async fn write(&self, inventory: &Inventory) -> Result<(), Failed> {
+        let written = self.write_inventory(inventory).await;
+        written.map_err(|error| error.while_doing("writing the inventory of the set"))
     }
 
     /// Looks whether an object that exists already belongs to another workload. Returns the
@@ -149,6 +176,7 @@ impl Cluster {
         &self,
         bundle: &Bundle,
         manifests: &[Manifest],
+        taken: &Taken,
     ) -> Result<BTreeMap<ObjectName, Owner>, ApplyError> {
         let changed = manifests
             .iter()
@@ -161,7 +189,11 @@ impl Cluster {
         });
         let reading: Vec<_> = reading.collect();
         let mut used = BTreeMap::new();
-        let mut foreign = None;
+        let mut foreign = manifests.iter().filter(|manifest| takes(bundle, manifest)).find_map(|manifest| {
+            let mut others = taken.iter().filter(|(other, _)| **other != bundle.uid);
+            let (owner, _) = others.find(|(_, names)| names.contains(&manifest.name))?;
+            Some((manifest.name.clone(), owner.to_string()))
+        });
         let mut owners = stream::iter(reading).buffered(CONCURRENCY);
         while let Some((name, owner)) = owners.try_next().await? {
             match owner {
@@ -173,13 +205,16 @@ impl Cluster {
             }
         }
         let Some((object, owner)) = foreign else { return Ok(used) };
-        let parent = match owner.parse() {
-            Ok(uid) => {
-                self.parent(uid).await.map_err(|error| error.while_doing("reading the record of a set"))?
-            }
+        let inventory = match owner.parse() {
+            Ok(uid) => match self.inventory(uid).await {
+                // Only its name is wanted here; its own workload tells what is wrong with it.
+                Err(RequestError::Unreadable(_)) => None,
+                read => read.map_err(|error| error.while_doing("reading the inventory of a set"))?,
+            },
             Err(_) => None,
         };
-        Err(ApplyError::Conflict { object, owner, owner_name: parent.map(|parent| parent.held.name) })
+        let owner_name = inventory.map(|inventory| inventory.held.name.name.to_string());
+        Err(ApplyError::Conflict { object, owner, owner_name })
     }
 
     /// Whose the live object is; none when there is none.
@@ -206,6 +241,7 @@ impl Cluster {
         bundle: &Bundle,
         manifests: Vec<Manifest>,
         used: &BTreeMap<ObjectName, Owner>,
+        turn: MutexGuard<'_, Taken>,
         members: &mut BTreeMap<ObjectName, Member>,
     ) -> Result<(), ApplyError> {
         let of = manifests.len();
@@ -225,33 +261,46 @@ impl Cluster {
         for task in first.iter().chain(&rest).filter(|task| task.owned) {
             members.entry(task.manifest.name.clone()).or_default().strategy = task.strategy.kind;
         }
+        let mut refusals = self.bring_all(bundle.uid, first, &defined, members).await?;
+        // Whose the rest is has been decided, and others see it.
+        drop(turn);
+        refusals.extend(self.bring_all(bundle.uid, rest, &defined, members).await?);
+        refusals.sort_by(|left, right| left.object.cmp(&right.object));
+        if refusals.is_empty() { Ok(()) } else { Err(ApplyError::Refused { refusals, of }) }
+    }
+
+    /// Brings objects to what their manifests say, several at once.
+    async fn bring_all(
+        &self,
+        uid: Uid,
+        tasks: Vec<Task>,
+        defined: &BTreeSet<GroupKind>,
+        members: &mut BTreeMap<ObjectName, Member>,
+    ) -> Result<Vec<Refusal>, Failed> {
         let mut refusals = Vec::new();
-        for phase in [first, rest] {
-            let mut applied = stream::iter(phase)
-                .map(|task| async {
-                    let outcome = self.bring(bundle.uid, &task, &defined).await;
-                    (task, outcome)
-                })
-                .buffer_unordered(CONCURRENCY);
-            while let Some((task, outcome)) = applied.next().await {
-                let object = task.manifest.name;
-                match outcome {
-                    Ok(_) if !task.owned => {}
-                    Ok(member) => {
-                        let namespaced = member.kind.as_ref().is_some_and(|kind| kind.namespaced);
-                        let namespace = object.namespace.clone().filter(|_| namespaced);
-                        members.remove(&object);
-                        members.insert(ObjectName { namespace, ..object }, member);
-                    }
-                    Err(Obstacle::Refused(reason)) => refusals.push(Refusal { object, reason }),
-                    Err(Obstacle::Failed(error)) => {
-                        return Err(error.while_doing(format!("applying {object}")).into());
-                    }
+        let mut applied = stream::iter(tasks)
+            .map(|task| async {
+                let outcome = self.bring(uid, &task, defined).await;
+                (task, outcome)
+            })
+            .buffer_unordered(CONCURRENCY);
+        while let Some((task, outcome)) = applied.next().await {
+            let object = task.manifest.name;
+            match outcome {
+                Ok(_) if !task.owned => {}
+                Ok(member) => {
+                    let namespaced = member.kind.as_ref().is_some_and(|kind| kind.namespaced);
+                    let namespace = object.namespace.clone().filter(|_| namespaced);
+                    members.remove(&object);
+                    members.insert(ObjectName { namespace, ..object }, member);
+                }
+                Err(Obstacle::Refused(reason)) => refusals.push(Refusal { object, reason }),
+                Err(Obstacle::Failed(error)) => {
+                    return Err(error.while_doing(format!("applying {object}")));
                 }
             }
         }
-        refusals.sort_by(|left, right| left.object.cmp(&right.object));
-        if refusals.is_empty() { Ok(()) } else { Err(ApplyError::Refused { refusals, of }) }
+        Ok(refusals)
     }
 
     /// Deletes what is in the set but not in `keep`; returns the kinds of what takes its time to go.
@@ -265,7 +314,7 @@ impl Cluster {
         let mut members = self.members(uid, kinds).await?;
         members.retain(|member| !keep.contains(&member.name));
         let members = self.orphan(members, option).await?;
-        // In the background: the object itself goes at once, and its record with it.
+        // In the background: the object itself goes at once, and what it owns after it.
         let leaving = self.remove_all(uid, members, PropagationPolicy::Background).await?;
         Ok(leaving.into_iter().map(|name| name.kind).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use canopy_model::{Home, Uid};
+use canopy_model::{Digest, Home, Uid};
 use canopy_upkeep::{UpdateStrategy, Upkeep};
 use kube::api::DynamicObject;
 
@@ -16,12 +16,10 @@ pub const MANIFESTS_MAX: usize = 10_000;
 pub struct Bundle {
     /// The workload's uid, by which its objects are labelled.
     pub uid: Uid,
-    /// The workload's project.
-    pub project: String,
     /// The workload's name.
-    pub name: String,
-    /// Digest of the manifests, in hexadecimal.
-    pub revision: String,
+    pub name: canopy_model::ObjectName,
+    /// Digest of the manifests.
+    pub revision: Digest,
     /// The hub where the workload was created, and when in that hub's history.
     pub home: Home,
     /// The placements for which it runs here.

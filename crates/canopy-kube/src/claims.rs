@@ -13,7 +13,7 @@ const OTHER: &str = "Other";
 
 impl Cluster {
     /// Claims by reserved name: `id.k8s.io` (uid of the namespace kube-system, which stays for the
-    /// cluster's life), `kubeversion`, `product` and `platform`.
+    /// cluster's life), `kubeversion`, `product` and `platform`, which is `Other` where nodes may not be listed.
     pub async fn claims(&self) -> Result<BTreeMap<String, String>, RequestError> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
         let system = bounded(namespaces.get_metadata("kube-system")).await?;
@@ -21,8 +21,16 @@ impl Cluster {
         let groups = bounded(self.client.list_api_groups()).await?;
         let openshift = groups.groups.iter().any(|group| group.name == "config.openshift.io");
         let one_node = ListParams::default().limit(1);
-        let nodes = bounded(Api::<Node>::all(self.client.clone()).list(&one_node)).await?;
-        let provider = nodes.items.into_iter().find_map(|node| node.spec?.provider_id).unwrap_or_default();
+        let nodes = bounded(Api::<Node>::all(self.client.clone()).list(&one_node)).await;
+        let provider = match nodes {
+            Ok(nodes) => nodes.items.into_iter().find_map(|node| node.spec?.provider_id).unwrap_or_default(),
+            Err(RequestError::Answer(status)) if status.code == 403 => {
+                let message = &status.message;
+                tracing::warn!(message, "the platform is not known: the agent needs the right to list nodes");
+                String::new()
+            }
+            Err(error) => return Err(error),
+        };
         let claims = [
             ("id.k8s.io", system.uid().unwrap_or_default()),
             ("product", product(&version, openshift).to_owned()),

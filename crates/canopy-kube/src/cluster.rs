@@ -4,18 +4,22 @@
 //! that the server turns away for a moment (429, 503, 504) are repeated by the client, at most a
 //! few times; everything longer is for the caller, who decides when to try again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use canopy_model::Uid;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Status;
 use kube::{Client, Config};
 use tokio::sync::Mutex;
 
+use crate::applied::Applied;
+use crate::inventory::Unreadable;
 use crate::kinds::Kinds;
-use crate::registry::Registry;
+use crate::object::ObjectName;
 
 /// The longest wait for one answer. An API server gives up on a request after 60 s itself; half of
 /// that tells an agent of a hung server while the rest of its work is still fresh.
@@ -33,10 +37,14 @@ pub const CONCURRENCY: usize = 8;
 pub struct Cluster {
     pub(crate) client: Client,
     pub(crate) kinds: Arc<Kinds>,
-    pub(crate) registry: Arc<Registry>,
-    /// Held by whoever changes sets: one at a time, so that two of them cannot both find an object free.
-    pub(crate) turn: Arc<Mutex<()>>,
+    pub(crate) applied: Arc<Applied>,
+    /// Held by whoever decides whose an object is: one at a time, so that two of them cannot both find
+    /// one free.
+    pub(crate) turn: Arc<Mutex<Taken>>,
 }
+
+/// What the applies under way take, by workload: it is not labelled yet.
+pub(crate) type Taken = BTreeMap<Uid, BTreeSet<ObjectName>>;
 
 /// Why no connection to a cluster can be made.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +78,9 @@ pub enum RequestError {
     /// No answer came, or none that can be read.
     #[error("the API server cannot be talked to")]
     Transport(#[source] Box<kube::Error>),
+    /// The answer is an inventory that somebody spoilt.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 /// A request that failed, and what it was for.
@@ -119,7 +130,7 @@ impl Cluster {
     pub fn new(client: Client) -> Self {
         Self {
             kinds: Arc::new(Kinds::new(client.clone())),
-            registry: Arc::default(),
+            applied: Arc::default(),
             turn: Arc::default(),
             client,
         }

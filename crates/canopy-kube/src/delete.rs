@@ -19,7 +19,7 @@ use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
 
 /// How often a delete is tried while a controller keeps changing the object under it.
-const ATTEMPTS_MAX: usize = 5;
+pub(crate) const ATTEMPTS_MAX: usize = 5;
 
 /// How far a delete has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether nothing is left, not even the record of the set.
+    /// Whether nothing is left, not even the inventory of the set.
     pub fn is_done(&self) -> bool {
         self.remaining.is_empty()
     }
@@ -46,14 +46,10 @@ impl Cluster {
     /// Deletes everything of a workload, dependents first, and says what is not gone yet. Call it
     /// until it is done; a workload that is not there is done.
     pub async fn delete(&self, uid: Uid) -> Result<Progress, Failed> {
-        let _turn = self.turn.lock().await;
-        let parent =
-            self.parent(uid).await.map_err(|error| error.while_doing("reading the record of the set"))?;
-        let (mut kinds, option) =
-            parent.map(|parent| (parent.inventory.kinds, parent.delete_option)).unwrap_or_default();
-        kinds.extend(self.registry.members(uid).into_keys().map(|name| name.kind));
+        let (mut kinds, option) = self.inventory_of(uid).await?;
+        kinds.extend(self.applied.members(uid).into_keys().map(|name| name.kind));
         if !kinds.is_empty() {
-            self.registry.unsettle(uid);
+            self.applied.unsettle(uid);
         }
 
         let members = self.orphan(self.members(uid, &kinds).await?, &option).await?;
@@ -66,10 +62,7 @@ impl Cluster {
             remaining.extend(last.into_iter().map(|found| found.name));
         }
         if remaining.is_empty() {
-            self.remove_parent(uid)
-                .await
-                .map_err(|error| error.while_doing("deleting the record of the set"))?;
-            self.registry.remove(uid);
+            self.forget(uid).await?;
         }
         remaining.sort();
         Ok(Progress { remaining })
@@ -77,15 +70,25 @@ impl Cluster {
 
     /// Leaves everything of a workload where it is, as nobody's, and forgets it.
     pub async fn let_go_all(&self, uid: Uid) -> Result<(), Failed> {
-        let _turn = self.turn.lock().await;
-        let parent =
-            self.parent(uid).await.map_err(|error| error.while_doing("reading the record of the set"))?;
-        self.registry.unsettle(uid);
-        let kinds = parent.map(|parent| parent.inventory.kinds).unwrap_or_default();
+        let (kinds, _) = self.inventory_of(uid).await?;
+        self.applied.unsettle(uid);
         let all = DeleteOption { propagation_policy: PropagationPolicy::Orphan, ..DeleteOption::default() };
         self.orphan(self.members(uid, &kinds).await?, &all).await?;
-        self.remove_parent(uid).await.map_err(|error| error.while_doing("deleting the record of the set"))?;
-        self.registry.remove(uid);
+        self.forget(uid).await
+    }
+
+    /// The kinds that a set may have, and what becomes of it; neither when it is not there.
+    async fn inventory_of(&self, uid: Uid) -> Result<(BTreeSet<GroupKind>, DeleteOption), Failed> {
+        let inventory = self.inventory(uid).await;
+        let inventory = inventory.map_err(|error| error.while_doing("reading the inventory of the set"))?;
+        Ok(inventory.map(|inventory| (inventory.extent.kinds, inventory.delete_option)).unwrap_or_default())
+    }
+
+    /// Nothing is left of a set.
+    async fn forget(&self, uid: Uid) -> Result<(), Failed> {
+        let removed = self.remove_inventory(uid).await;
+        removed.map_err(|error| error.while_doing("deleting the inventory of the set"))?;
+        self.applied.remove(uid);
         Ok(())
     }
 
@@ -108,7 +111,7 @@ impl Cluster {
             metadata,
         };
         match listed {
-            Ok(list) => Ok(list.items.into_iter().map(found).collect()),
+            Ok(list) => Ok(list.items.into_iter().filter(|item| !is_controlled(item)).map(found).collect()),
             Err(error) if error.is_not_found() => {
                 self.kinds.forget(&kind);
                 Ok(Vec::new())
@@ -169,6 +172,8 @@ impl Cluster {
         propagation: api::PropagationPolicy,
     ) -> Result<bool, RequestError> {
         let Found { name, kind, mut metadata } = found;
+        // Nobody may begin to use a foundation between the look and the deletion.
+        let _turn = if name.kind.is_foundation() { Some(self.turn.lock().await) } else { None };
         let api = kind.api(&self.client, name.namespace.as_deref());
         for attempt in 1.. {
             if metadata.labels().get(applyset::LABEL_UID) != Some(&uid.to_string()) {
@@ -201,4 +206,10 @@ impl Cluster {
         }
         unreachable!("the last attempt returns")
     }
+}
+
+/// Whether a controller made it: some give what they make the labels of what they make it for, as for
+/// the EndpointSlices of a Service. It goes with that, and comes back without.
+fn is_controlled(object: &impl ResourceExt) -> bool {
+    object.owner_references().iter().any(|owner| owner.controller == Some(true))
 }

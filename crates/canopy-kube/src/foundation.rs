@@ -46,7 +46,8 @@ impl Cluster {
         bounded(api.patch_metadata(&name.name, &manager, &Patch::Merge(labels))).await.map(drop)
     }
 
-    async fn is_used_by_others(
+    /// Whether another workload uses a foundation.
+    pub(crate) async fn is_used_by_others(
         &self,
         uid: Uid,
         name: &ObjectName,
@@ -59,10 +60,10 @@ impl Cluster {
             let Some(definition) = bounded(api.get_opt(&name.name)).await? else { return Ok(false) };
             defined_kind(&definition)
         };
-        let others = self.records().await?.into_iter().filter(|other| other.held.uid != uid);
-        Ok(others.map(|other| other.inventory).any(|inventory| match &defined {
-            Some(defined) => inventory.kinds.contains(defined),
-            None => inventory.namespaces.contains(&name.name),
+        let others = self.extents_of_others(uid).await?;
+        Ok(others.iter().any(|other| match &defined {
+            Some(defined) => other.kinds.contains(defined),
+            None => other.namespaces.contains(&name.name),
         }))
     }
 }

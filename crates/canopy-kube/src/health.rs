@@ -7,38 +7,23 @@
 
 use std::fmt;
 
+use canopy_model::Health;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::object::kind_of;
 
-/// The longest message, in bytes: it travels up the tree with every status.
+/// The longest message about one object, in bytes: a report may speak of several.
 pub const MESSAGE_BYTES_MAX: usize = 512;
 
-/// How an object or a whole workload is, from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Health {
-    /// It is as it should be.
-    Healthy,
-    /// It is on the way.
-    Progressing,
-    /// It cannot be told.
-    Unknown,
-    /// It says itself that it will not get there.
-    Degraded,
-    /// It is not there.
-    Missing,
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Healthy => "Healthy",
-            Self::Progressing => "Progressing",
-            Self::Unknown => "Unknown",
-            Self::Degraded => "Degraded",
-            Self::Missing => "Missing",
-        })
+/// The place of a health from best to worst: the worst object of a workload speaks for it.
+pub(crate) fn severity(health: Health) -> u8 {
+    match health {
+        Health::Healthy => 0,
+        Health::Progressing => 1,
+        Health::Unknown => 2,
+        Health::Degraded => 3,
+        Health::Missing => 4,
     }
 }
 

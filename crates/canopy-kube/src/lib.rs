@@ -9,17 +9,20 @@
 //!
 //! - [`object`]: what the objects of a bundle are called; [`bundle`]: what an agent applies;
 //! - [`cluster`]: the connection and its bounds; `kinds`: discovery, cached;
-//! - `applyset`: the record of a set in the cluster; [`apply`] and [`delete`]: how sets change;
-//!   `update` and `ignored`: one object, by the strategy its workload chose; `foundation`: namespaces and definitions, which workloads share;
+//! - `applyset` and `inventory`: what the cluster itself remembers of a set;
+//! - [`apply`] and [`delete`]: how sets change; `update` and `ignored`: one object, by the strategy
+//!   that its workload chose; `foundation`: namespaces and definitions, which workloads share;
 //! - [`health`] and `ownership`: what one live object says about itself, and whether it drifted;
-//! - `registry`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
+//! - `applied`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
 //!   how it is told;
 //! - `claims`: what the cluster says about itself.
 //!
-//! Invariants: an object is deleted only if its label names the workload's uid; an object of another
-//! workload is never changed; the record of a set is widened before its objects are applied and
-//! narrowed only after what left the set is deleted.
+//! Invariants: an object is deleted only in a state in which its label names the workload's uid and no
+//! controller made it; what stands on a deleted namespace or definition goes along, so one that other
+//! workloads use stays; an object of another workload is never changed; the inventory of a set is
+//! widened before its objects are applied and narrowed only after what left the set is deleted.
 
+mod applied;
 pub mod apply;
 mod applyset;
 pub mod bundle;
@@ -29,20 +32,19 @@ pub mod delete;
 mod foundation;
 pub mod health;
 mod ignored;
+mod inventory;
 mod kinds;
 pub mod object;
 mod ownership;
-mod registry;
 mod update;
 mod view;
 pub mod watch;
 
 pub use apply::{ApplyError, Refusal};
-pub use applyset::Held;
 pub use bundle::Bundle;
 pub use cluster::{Cluster, ConnectError, Failed, RequestError};
 pub use delete::Progress;
-pub use health::Health;
+pub use inventory::{Held, Unreadable};
 pub use object::ObjectName;
 pub use update::Reason;
 pub use watch::Observed;

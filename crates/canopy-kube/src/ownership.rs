@@ -8,12 +8,13 @@
 //! somebody adds beside ours is none either; a field that was changed and changed back is
 //! drift once, until the next apply takes it back.
 
+use canopy_model::Health;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use sha2::{Digest, Sha256};
 
 use crate::applyset::{FIELD_MANAGER, LABEL_UID};
-use crate::health::{Health, health};
+use crate::health::health;
 
 /// One state of one object, reduced to what Canopy concludes from.
 #[derive(Debug, Clone, PartialEq)]

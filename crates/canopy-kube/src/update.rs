@@ -10,15 +10,16 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditi
 use kube::core::Status;
 use tokio::time::Instant;
 
+use crate::applied::Member;
 use crate::applyset::{self, FIELD_MANAGER, LABEL_PART_OF, LABEL_UID};
 use crate::bundle::Manifest;
 use crate::cluster::{Cluster, RequestError, bounded};
+use crate::delete::ATTEMPTS_MAX;
 use crate::health::shorten;
 use crate::ignored;
 use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
 use crate::ownership::Seen;
-use crate::registry::Member;
 
 /// The longest wait for a kind whose definition is in the same bundle. API servers serve a new
 /// definition within a second or two; a definition that needs longer is broken.
@@ -60,8 +61,8 @@ pub enum Reason {
     NamespaceNotFound(String),
     /// A field differs that can't be changed.
     #[error(
-        "has a field that can't be changed: {0}; to delete the object and make it anew, set \
-         updateStrategy.recreate for it in spec.manifestConfigs"
+        "has a field that can't be changed: {0}; to have an object that the workload itself made deleted \
+         and made anew, set updateStrategy.recreate for it in spec.manifestConfigs"
     )]
     Immutable(String),
     /// The old object, which is to be made anew, takes its time to go.
@@ -136,7 +137,7 @@ impl Cluster {
         };
         let live = match live {
             Err(RequestError::Answer(status)) if strategy.recreate && is_immutable(&status) => {
-                wanted.made_anew().await.map(Some)
+                self.made_anew(uid, &wanted, &kind, &status).await.map(Some)
             }
             live => live.map_err(|error| self.obstacle(&wanted, &kind, error)),
         };
@@ -157,6 +158,37 @@ impl Cluster {
             return wanted.live().await;
         }
         Ok(live)
+    }
+
+    /// Deletes the object that is there, if it is the workload's own and nobody else stands on it, and
+    /// makes it anew.
+    async fn made_anew(
+        &self,
+        uid: Uid,
+        wanted: &Wanted<'_>,
+        kind: &Kind,
+        immutable: &Status,
+    ) -> Result<DynamicObject, Obstacle> {
+        let name = &wanted.task.manifest.name;
+        for attempt in 1.. {
+            let Some(old) = wanted.live().await? else { break };
+            let ours = wanted.task.owned && old.labels().get(LABEL_UID) == Some(&uid.to_string());
+            if !ours || (name.kind.is_foundation() && self.is_used_by_others(uid, name, kind).await?) {
+                return Err(Obstacle::Refused(reason(name, immutable)));
+            }
+            let exactly_this = Preconditions { uid: old.uid(), resource_version: old.resource_version() };
+            let params = DeleteParams { preconditions: Some(exactly_this), ..DeleteParams::background() };
+            match bounded(wanted.api.delete(&name.name, &params)).await {
+                Err(RequestError::Answer(status)) if status.code == 409 && attempt < ATTEMPTS_MAX => {}
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {
+                    tracing::info!(object = %name, "deleted to be made anew");
+                    wanted.gone(old.uid()).await?;
+                    break;
+                }
+            }
+        }
+        wanted.applied().await.map_err(|error| self.obstacle(wanted, kind, error))
     }
 
     fn obstacle(&self, wanted: &Wanted<'_>, kind: &Kind, error: RequestError) -> Obstacle {
@@ -222,20 +254,6 @@ impl Wanted<'_> {
             Err(error) if error.is_not_found() => self.applied().await,
             merged => merged,
         }
-    }
-
-    /// Deletes the object that is there, and makes it anew.
-    async fn made_anew(&self) -> Result<DynamicObject, Obstacle> {
-        if let Some(old) = self.live().await? {
-            let exactly_this = Preconditions { uid: old.uid(), resource_version: None };
-            let params = DeleteParams { preconditions: Some(exactly_this), ..DeleteParams::background() };
-            tracing::info!(object = %self.task.manifest.name, "deleted to be made anew");
-            match bounded(self.api.delete(self.name(), &params)).await {
-                Err(error) if !error.is_not_found() => return Err(error.into()),
-                _ => self.gone(old.uid()).await?,
-            }
-        }
-        Ok(self.applied().await?)
     }
 
     async fn gone(&self, old: Option<String>) -> Result<(), Obstacle> {

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use canopy_model::Uid;
+use canopy_model::{Health, Uid};
 use canopy_upkeep::StrategyType;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 
-use crate::health::Health;
+use crate::applied::{Member, Set, Sets};
+use crate::health::severity;
 use crate::object::ObjectName;
 use crate::ownership::Seen;
-use crate::registry::{Member, Set, Sets};
 use crate::watch::{Observed, Scope};
 
 /// The newest state of one object, as far as the watch told.
@@ -41,6 +41,8 @@ pub(crate) struct View {
     live: BTreeMap<ObjectName, Live>,
     /// The objects named so far by a list that is under way.
     listing: BTreeMap<Scope, BTreeSet<ObjectName>>,
+    /// The watches that the server forbids, in its words.
+    forbidden: BTreeMap<Scope, String>,
 }
 
 impl View {
@@ -56,11 +58,29 @@ impl View {
             told && (matches!(live, Live::There(_)) || wanted.contains(name))
         });
         self.listing.retain(|scope, _| watched.contains(scope));
+        self.forbidden.retain(|scope, _| watched.contains(scope));
         changed
+    }
+
+    /// Notes that the server forbids a watch; returns the workloads to look at again, none when it is
+    /// no news.
+    pub(crate) fn forbid(&mut self, scope: &Scope, message: &str) -> BTreeSet<Uid> {
+        match self.forbidden.insert(scope.clone(), message.to_owned()) {
+            Some(old) if old == message => BTreeSet::new(),
+            _ => self.concerned_by(scope),
+        }
     }
 
     /// Takes one event; returns the workloads to look at again.
     pub(crate) fn take(&mut self, scope: &Scope, event: Event<DynamicObject>) -> BTreeSet<Uid> {
+        // A list begins before the server has said whether it may.
+        let allowed = !matches!(event, Event::Init) && self.forbidden.remove(scope).is_some();
+        let mut concerned = if allowed { self.concerned_by(scope) } else { BTreeSet::new() };
+        concerned.extend(self.note(scope, event));
+        concerned
+    }
+
+    fn note(&mut self, scope: &Scope, event: Event<DynamicObject>) -> BTreeSet<Uid> {
         let kind = match scope {
             Scope::Ours(kind) => kind,
             Scope::One(name) => &name.kind,
@@ -125,17 +145,26 @@ impl View {
         self.applied.iter().filter(|(_, set)| set.members.contains_key(name)).map(|(uid, _)| *uid).collect()
     }
 
+    /// The workloads that a watch is about.
+    fn concerned_by(&self, scope: &Scope) -> BTreeSet<Uid> {
+        let about = |set: &Set| set.members.iter().any(|(name, member)| Scope::of(name, member) == *scope);
+        self.applied.iter().filter(|(_, set)| about(set)).map(|(uid, _)| *uid).collect()
+    }
+
     /// What became of a workload; none while it is being changed.
     pub(crate) fn conclude(&self, uid: Uid) -> Option<Observed> {
         let set = self.applied.get(&uid).filter(|set| set.settled)?;
         let mut drifted = None;
         let mut worst = (Health::Healthy, String::new());
         for (name, member) in &set.members {
-            let verdict = judge(uid, member, self.live.get(name));
+            let verdict = match self.forbidden.get(&Scope::of(name, member)) {
+                Some(message) => unseen(message),
+                None => judge(uid, member, self.live.get(name)),
+            };
             if verdict.drifted {
                 drifted.get_or_insert_with(|| format!("{name} was changed by somebody else"));
             }
-            if verdict.health > worst.0 {
+            if severity(verdict.health) > severity(worst.0) {
                 worst = (verdict.health, format!("{name}: {}", verdict.message));
             }
         }
@@ -149,6 +178,12 @@ struct Verdict {
     drifted: bool,
     health: Health,
     message: String,
+}
+
+/// Of an object that may not be watched nobody knows how it is.
+fn unseen(message: &str) -> Verdict {
+    let message = format!("what becomes of it is not seen, the agent needs list and watch for it: {message}");
+    Verdict { drifted: false, health: Health::Unknown, message }
 }
 
 /// Compares an object as it was applied with its newest state.
@@ -242,6 +277,22 @@ mod tests {
         check(vec![Init, InitDone], true, Missing, deleted);
         let foreign = object(6, Uid(8), "f:data");
         check(vec![Apply(foreign)], true, Missing, "ConfigMap line/rules: belongs to another workload");
+    }
+
+    #[test]
+    fn what_may_not_be_watched_is_unknown_until_it_may() {
+        let mut view = view(true);
+        let scope = Scope::Ours(kind());
+        assert_eq!(view.forbid(&scope, "configmaps is forbidden"), BTreeSet::from([UID]));
+        assert_eq!(view.forbid(&scope, "configmaps is forbidden"), BTreeSet::new(), "no news");
+        let told = view.conclude(UID).unwrap();
+        assert_eq!(told.health, Health::Unknown);
+        assert!(told.message.ends_with("needs list and watch for it: configmaps is forbidden"), "{told:?}");
+        assert_eq!(view.take(&scope, Event::Init), BTreeSet::new());
+        assert_eq!(view.conclude(UID), Some(told));
+        let listed = Event::InitApply(object(5, UID, "f:data"));
+        assert_eq!(view.take(&scope, listed), BTreeSet::from([UID]));
+        assert_eq!(view.conclude(UID).unwrap().health, Health::Healthy);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canopy_model::Uid;
+use canopy_model::{Health, Uid};
 use canopy_upkeep::StrategyType;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -23,12 +23,12 @@ use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamMap;
 
+use crate::applied::{Member, Sets};
 use crate::applyset::LABEL_UID;
 use crate::cluster::Cluster;
-use crate::health::Health;
+use crate::health::shorten;
 use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
-use crate::registry::{Member, Sets};
 use crate::view::View;
 
 /// Conclusions that wait for the receiver; further ones are merged per workload until it reads.
@@ -73,7 +73,7 @@ impl Cluster {
         let (observed, receiver) = mpsc::channel(OBSERVED_MAX);
         let observer = Observer {
             client: self.client.clone(),
-            applied: self.registry.subscribe(),
+            applied: self.applied.subscribe(),
             watches: StreamMap::new(),
             view: View::default(),
             unsaid: BTreeSet::new(),
@@ -108,7 +108,7 @@ impl Observer {
                 },
                 Some((scope, event)) = self.watches.next() => match event {
                     Ok(event) => self.unsaid.extend(self.view.take(&scope, event)),
-                    Err(error) => tracing::debug!(?scope, %error, "watch interrupted; it goes on by itself"),
+                    Err(error) => self.interrupted(&scope, &error),
                 },
                 Ok(permit) = observed.reserve(), if !self.unsaid.is_empty() => {
                     let Some(uid) = self.unsaid.pop_first() else { continue };
@@ -120,6 +120,22 @@ impl Observer {
                 }
             }
         }
+    }
+
+    fn interrupted(&mut self, scope: &Scope, error: &watcher::Error) {
+        let Some(message) = forbidden(error) else {
+            tracing::debug!(?scope, %error, "watch interrupted; it goes on by itself");
+            return;
+        };
+        let concerned = self.view.forbid(scope, &shorten(message));
+        if !concerned.is_empty() {
+            tracing::warn!(
+                ?scope,
+                message,
+                "the agent may not watch what it applied: it needs list and watch"
+            );
+        }
+        self.unsaid.extend(concerned);
     }
 
     /// Takes over the newest sets: starts and stops watches, and looks again at every set that changed.
@@ -145,6 +161,18 @@ impl Observer {
             self.unsaid.insert(changed);
         }
     }
+}
+
+/// Why the server forbids a watch, in its words; none when something else is wrong.
+fn forbidden(error: &watcher::Error) -> Option<&str> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        _ => return None,
+    };
+    (status.code == 403).then_some(status.message.as_str())
 }
 
 fn events(client: &Client, kind: &Kind, scope: &Scope) -> Events {

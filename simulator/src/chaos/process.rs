@@ -166,7 +166,7 @@ impl World {
                 let error = refused.then(|| "a finalizer is not done".to_owned());
                 ClusterEvent::Deleted { uid, attempt, error }
             }
-            ClusterOrder::Survey => ClusterEvent::Surveyed(cluster.survey(now)),
+            ClusterOrder::Survey => ClusterEvent::Surveyed(cluster.survey(now).into()),
         };
         let events = std::iter::once(answer).chain(cluster.wake(now)).collect();
         self.answer(node, events);

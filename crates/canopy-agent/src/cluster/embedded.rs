@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use canopy_core::cluster;
 use canopy_core::effect::Apply;
-use canopy_core::input::{ClusterEvent, Found};
+use canopy_core::input::{ClusterEvent, Survey};
 use canopy_model::{Claims, Uid};
 use canopy_node::clock;
 use canopy_proto::convert::one_line;
@@ -176,8 +176,8 @@ impl Cluster for Embedded {
         Ok(())
     }
 
-    async fn survey(&self) -> Result<Vec<Found>, String> {
-        self.ask(|cluster| cluster.survey(clock::now()))
+    async fn survey(&self) -> Result<Survey, String> {
+        self.ask(|cluster| cluster.survey(clock::now())).map(Survey::from)
     }
 
     async fn claims(&self) -> Result<Claims, String> {
@@ -193,6 +193,7 @@ impl Cluster for Embedded {
 
 #[cfg(test)]
 mod tests {
+    use canopy_core::input::Found;
     use canopy_kube::object::GroupKind;
     use canopy_kube::{ApplyError, Reason, Refusal};
     use canopy_model::{Boot, Cursor, Digest, Health, Home, Incarnation, ObjectName, Revision};
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(again.objects, running.objects);
         let Apply { uid, name, home, placements, revision, .. } = order();
         let found = Found { uid, name, home, placements, revision: Some(revision.digest) };
-        assert_eq!(next.survey().await.unwrap(), [found]);
+        assert_eq!(next.survey().await.unwrap().found, [found]);
         next.delete(Uid(7)).await.unwrap();
         assert_eq!(contents(&file), Contents::default());
     }

@@ -1,5 +1,6 @@
 //! What the parent and the cluster tell an agent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use canopy_model::{Boot, Digest, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
@@ -7,7 +8,7 @@ use canopy_model::{Boot, Digest, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, U
 use super::state::{Agent, Doing, Observed, Retry};
 use crate::durable::{Change, Held, Slot, Value};
 use crate::effect::{Alert, ClusterOrder, Effect};
-use crate::input::{ClusterEvent, Found};
+use crate::input::{ClusterEvent, Found, Survey};
 use crate::link::HEARTBEAT_EVERY;
 use crate::link::{EdgeId, Frame, Hello, History, Received, Resume, SessionId};
 use crate::row::{Assignment, Key, RowKind};
@@ -98,7 +99,7 @@ impl Agent {
             ClusterEvent::Observed { uid, drifted, health, message } => {
                 self.observe(now, uid, health, Observed { drifted, message }, step);
             }
-            ClusterEvent::Surveyed(found) => self.found(now, found, step),
+            ClusterEvent::Surveyed(survey) => self.surveyed(now, survey, step),
             ClusterEvent::Claims(claims) => self.claim(claims, step),
         }
     }
@@ -175,9 +176,21 @@ impl Agent {
     }
 
     /// What the cluster holds is the truth about what is applied; what is wanted is not.
-    fn found(&mut self, now: Now, found: Vec<Found>, step: &mut Step) {
+    fn surveyed(&mut self, now: Now, survey: Survey, step: &mut Step) {
+        let Survey { found, unreadable } = survey;
+        for (uid, why) in &unreadable {
+            self.applied.remove(uid);
+            let Some(mut work) = self.held.get(uid).and_then(|held| held.report.work.clone()) else {
+                continue;
+            };
+            work.sync = Sync::Unknown;
+            work.message.clone_from(why);
+            self.report_work(*uid, work, step);
+        }
+        let there = found.iter().map(|found| found.uid).chain(unreadable.iter().map(|(uid, _)| *uid));
+        let there: BTreeSet<Uid> = there.collect();
         let mut missing: Vec<Uid> = self.held.keys().copied().collect();
-        missing.retain(|uid| !found.iter().any(|found| found.uid == *uid) && !self.doing.contains_key(uid));
+        missing.retain(|uid| !there.contains(uid) && !self.doing.contains_key(uid));
         for uid in missing {
             let Some(mut work) = self.held[&uid].report.work.clone() else { continue };
             self.applied.remove(&uid);

@@ -74,7 +74,7 @@ mod tests {
             slots.into_iter().chain([(Slot::Held(UID), Value::Held(held))]),
         );
         let _ = agent.handle(NOW, Input::Started { boot: Boot(5) });
-        let step = agent.handle(NOW, Input::Cluster(ClusterEvent::Surveyed(vec![found])));
+        let step = agent.handle(NOW, Input::Cluster(ClusterEvent::Surveyed(vec![found].into())));
         (agent, step)
     }
 

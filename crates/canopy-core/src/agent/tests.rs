@@ -10,7 +10,7 @@ use canopy_model::{
 use super::*;
 use crate::durable::ReceivedRow;
 use crate::effect::{Apply, ClusterOrder, Effect};
-use crate::input::ClusterEvent;
+use crate::input::{ClusterEvent, Survey};
 use crate::link::EdgeId;
 use crate::row::{Assignment, Body, Key, RowKind, Run};
 
@@ -28,7 +28,7 @@ impl Rig {
     fn new() -> Self {
         let mut rig = Self { agent: load(), at: 0, ordered: vec![] };
         rig.feed(Input::Started { boot: Boot(5) });
-        rig.tell(ClusterEvent::Surveyed(vec![]));
+        rig.tell(ClusterEvent::Surveyed(Survey::default()));
         rig
     }
 
@@ -152,7 +152,7 @@ fn drift_that_ends_by_itself_is_told_and_needs_no_apply() {
 #[test]
 fn who_undoes_every_apply_at_once_is_met_ever_more_rarely_until_it_is_quiet() {
     let mut rig = Rig::new();
-    let mut fight = |rig: &mut Rig, apply: Apply| {
+    let fight = |rig: &mut Rig, apply: Apply| {
         rig.answer(&apply, None);
         rig.observe(true, "changed");
         let (waited, apply) = rig.wait();
@@ -170,4 +170,17 @@ fn who_undoes_every_apply_at_once_is_met_ever_more_rarely_until_it_is_quiet() {
     rig.at += 60_000;
     rig.observe(true, "changed");
     assert_eq!(rig.wait().0.as_secs(), 2);
+}
+
+#[test]
+fn work_that_the_cluster_cannot_tell_is_not_missing() {
+    let mut rig = Rig::new();
+    let apply = rig.ordered().unwrap();
+    rig.answer(&apply, None);
+    let unreadable = vec![(UID, "an annotation is missing".to_owned())];
+    rig.tell(ClusterEvent::Surveyed(Survey { unreadable, ..Survey::default() }));
+    let Work { revision, sync, message, .. } = rig.work();
+    assert_eq!((revision, sync), (Some(WANTED), Sync::Unknown));
+    assert_eq!(message, "an annotation is missing");
+    assert!(rig.ordered().is_some(), "the next apply tells what is the matter");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use canopy_content::{Blobs, FetchError, fetch};
 use canopy_core::durable::Change;
 use canopy_core::effect::ClusterOrder;
-use canopy_core::input::ClusterEvent;
+use canopy_core::input::{ClusterEvent, Survey};
 use canopy_core::{Agent as Machine, Effect, Input};
 use canopy_identity::{Folder, Identity, JoinToken, Revocations, Trust, tls};
 use canopy_link::limits::KeepAlive;
@@ -76,9 +76,9 @@ impl Shell for Nothing {
     fn perform(&mut self, effect: Effect) {
         if effect == Effect::Cluster(ClusterOrder::Survey) {
             let agent = self.0.clone();
-            tokio::spawn(
-                async move { agent.input(Input::Cluster(ClusterEvent::Surveyed(Vec::new()))).await },
-            );
+            tokio::spawn(async move {
+                agent.input(Input::Cluster(ClusterEvent::Surveyed(Survey::default()))).await
+            });
         }
     }
 }

@@ -41,9 +41,9 @@ pub(crate) struct Member {
 
 /// The published sets.
 #[derive(Default)]
-pub(crate) struct Registry(watch::Sender<Sets>);
+pub(crate) struct Applied(watch::Sender<Sets>);
 
-impl Registry {
+impl Applied {
     /// Follows the sets.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Sets> {
         self.0.subscribe()

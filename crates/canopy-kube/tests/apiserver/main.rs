@@ -1,147 +1,21 @@
 //! What a real API server does with bundles: one control plane, a namespace for each test.
+//!
+//! - [`bed`]: that control plane, and what the tests ask of it;
+//! - [`guards`]: what is never deleted, never lost, and never waits for another workload.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+mod bed;
+mod guards;
 
 use anyhow::{Context, Result};
-use canopy_kube::{ApplyError, Bundle, Cluster, Health, Observed, Reason};
-use canopy_model::{Boot, Cursor, Home, Incarnation, Uid};
+use bed::{Bed, bundle, delete_completely, held, kept, kinds, revision, until};
+use canopy_kube::{ApplyError, Cluster, Reason};
+use canopy_model::{Health, Uid};
 use canopy_testbed::{ControlPlane, tools};
-use canopy_upkeep::Upkeep;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
-use kube::api::{Api, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource, ResourceExt};
+use kube::ResourceExt;
+use kube::api::Api;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc};
-
-/// The longest wait for a state: controllers need a second, a busy machine far longer.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whoever comes first starts the control plane, whoever leaves last ends it.
-static PLANE: Mutex<Weak<ControlPlane>> = Mutex::const_new(Weak::new());
-
-struct Bed {
-    plane: Arc<ControlPlane>,
-    cluster: Cluster,
-    client: Client,
-    namespace: String,
-}
-
-impl Bed {
-    /// A namespace of nobody's workload on the shared control plane; none where there is no control plane.
-    async fn new(namespace: &str) -> Result<Option<Self>> {
-        let Some(tools) = tools() else { return Ok(None) };
-        let plane = {
-            let mut shared = PLANE.lock().await;
-            match shared.upgrade() {
-                Some(plane) => plane,
-                None => {
-                    let plane = Arc::new(ControlPlane::start(&tools, "kube").await?);
-                    *shared = Arc::downgrade(&plane);
-                    plane
-                }
-            }
-        };
-        let client = plane.client().await?;
-        let object = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
-        Api::<Namespace>::all(client.clone()).create(&Default::default(), &object).await?;
-        let cluster = Cluster::connect(Some(&plane.kubeconfig()), None).await?;
-        Ok(Some(Self { plane, cluster, client, namespace: namespace.to_owned() }))
-    }
-
-    fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    async fn record(&self, uid: u128) -> Result<Option<ConfigMap>> {
-        let records = Api::<ConfigMap>::namespaced(self.client.clone(), "canopy-system");
-        Ok(records.get_opt(&format!("workload-{}", Uid(uid))).await?)
-    }
-
-    /// Changes an object as somebody does who edits by hand.
-    async fn edit<K>(&self, name: &str, patch: Value) -> Result<()>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
-        let by_hand = PatchParams { field_manager: Some("by-hand".into()), ..PatchParams::default() };
-        self.api::<K>().patch(name, &by_hand, &Patch::Merge(patch)).await?;
-        Ok(())
-    }
-
-    fn config_map(&self, name: &str, value: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": self.namespace}, "data": {"speed": value}})
-    }
-
-    fn service(&self, name: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}})
-    }
-
-    fn deployment(&self, name: &str, replicas: u32, image: &str) -> Value {
-        json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "main", "image": image}]}}}})
-    }
-}
-
-fn home() -> Home {
-    let born = Cursor { incarnation: Incarnation(1), boot: Boot(2), version: 3 };
-    Home { path: "eu/plant-7".parse().expect("a valid path"), born }
-}
-
-fn bundle(uid: u128, revision: &str, manifests: Vec<Value>) -> Bundle {
-    Bundle {
-        uid: Uid(uid),
-        project: "default".into(),
-        name: format!("workload-{uid:x}"),
-        revision: revision.into(),
-        home: home(),
-        placements: vec![Uid(0x91)],
-        upkeep: Upkeep::default(),
-        manifests,
-    }
-}
-
-/// Reads what is observed until it is as wanted.
-async fn until(
-    observed: &mut mpsc::Receiver<Observed>,
-    wanted: impl Fn(&Observed) -> bool,
-) -> Result<Observed> {
-    let mut last = None;
-    let found = async {
-        while let Some(next) = observed.recv().await {
-            if wanted(&next) {
-                return Some(next);
-            }
-            last = Some(next);
-        }
-        None
-    };
-    let found = tokio::time::timeout(PATIENCE, found).await;
-    found.ok().flatten().with_context(|| format!("the state never came; the last was {last:?}"))
-}
-
-async fn delete_completely(cluster: &Cluster, uid: u128) -> Result<()> {
-    let done = async {
-        while !cluster.delete(Uid(uid)).await?.is_done() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(PATIENCE, done).await.context("never deleted completely")?
-}
-
-fn kinds(record: &ConfigMap) -> &str {
-    &record.annotations()["applyset.kubernetes.io/contains-group-kinds"]
-}
 
 #[tokio::test]
 async fn a_newer_revision_replaces_the_older_and_prunes_what_it_dropped() -> Result<()> {
@@ -150,13 +24,13 @@ async fn a_newer_revision_replaces_the_older_and_prunes_what_it_dropped() -> Res
     bed.cluster.apply(&bundle(0xa1, "r1", first.clone())).await?;
     let before = bed.api::<Deployment>().get("web").await?;
     assert_eq!(before.labels()["canopy.dev/workload-uid"], Uid(0xa1).to_string());
-    let record = bed.record(0xa1).await?.context("no record")?;
+    let inventory = bed.inventory(0xa1).await?.context("no inventory")?;
     assert_eq!(
         before.labels()["applyset.kubernetes.io/part-of"],
-        record.labels()["applyset.kubernetes.io/id"]
+        inventory.labels()["applyset.kubernetes.io/id"]
     );
-    assert_eq!(kinds(&record), "ConfigMap,Deployment.apps,Service");
-    assert_eq!(record.annotations()["applyset.kubernetes.io/additional-namespaces"], "prune");
+    assert_eq!(kinds(&inventory), "ConfigMap,Deployment.apps,Service");
+    assert_eq!(inventory.annotations()["applyset.kubernetes.io/additional-namespaces"], "prune");
 
     bed.cluster.apply(&bundle(0xa1, "r1", first)).await?;
     let again = bed.api::<Deployment>().get("web").await?;
@@ -168,9 +42,9 @@ async fn a_newer_revision_replaces_the_older_and_prunes_what_it_dropped() -> Res
     assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "web:2");
     assert!(bed.api::<ConfigMap>().get_opt("rules").await?.is_none(), "the dropped object is pruned");
     assert!(bed.api::<Service>().get_opt("web").await?.is_some());
-    let record = bed.record(0xa1).await?.context("no record")?;
-    assert_eq!(kinds(&record), "Deployment.apps,Service", "the inventory is narrowed");
-    assert_eq!(record.annotations()["canopy.dev/revision"], "r2");
+    let inventory = bed.inventory(0xa1).await?.context("no inventory")?;
+    assert_eq!(kinds(&inventory), "Deployment.apps,Service", "the inventory is narrowed");
+    assert_eq!(inventory.annotations()["canopy.dev/revision"], revision("r2").to_string());
     Ok(())
 }
 
@@ -234,7 +108,7 @@ async fn an_object_of_another_workload_is_a_conflict_and_nothing_changes() -> Re
     let shared = bed.api::<ConfigMap>().get("shared").await?;
     assert_eq!(shared.data.context("no data")?["speed"], "first");
     assert!(bed.api::<ConfigMap>().get_opt("own").await?.is_none());
-    assert!(bed.record(0xd2).await?.is_none());
+    assert!(bed.inventory(0xd2).await?.is_none());
     Ok(())
 }
 
@@ -270,10 +144,11 @@ async fn refused_objects_are_named_and_the_others_are_applied() -> Result<()> {
 
     assert!(bed.api::<ConfigMap>().get_opt("good").await?.is_some(), "the good one is applied");
     assert!(bed.api::<ConfigMap>().get_opt("old").await?.is_some(), "nothing is pruned meanwhile");
-    let record = bed.record(0xe1).await?.context("no record")?;
-    assert_eq!(record.annotations()["canopy.dev/revision"], "r1", "the new revision is not complete");
+    let inventory = bed.inventory(0xe1).await?.context("no inventory")?;
+    let complete = &inventory.annotations()["canopy.dev/revision"];
+    assert_eq!(*complete, revision("r1").to_string(), "the new revision is not complete");
     assert_eq!(
-        kinds(&record),
+        kinds(&inventory),
         "ConfigMap,Deployment.apps,Robot.example.dev,Service",
         "the inventory stays wide"
     );
@@ -296,7 +171,7 @@ async fn delete_takes_what_is_ours_and_nothing_else() -> Result<()> {
     assert!(bed.api::<ConfigMap>().get_opt("ours").await?.is_none());
     assert!(bed.api::<ConfigMap>().get_opt("taken").await?.is_some(), "its label names somebody else");
     assert!(bed.api::<ConfigMap>().get_opt("foreign").await?.is_some());
-    assert!(bed.record(0xf1).await?.is_none());
+    assert!(bed.inventory(0xf1).await?.is_none());
     assert!(bed.cluster.delete(Uid(0xf1)).await?.is_done(), "deleting again is done at once");
     Ok(())
 }
@@ -308,14 +183,13 @@ async fn a_new_process_finds_and_deletes_what_an_old_one_applied() -> Result<()>
     bed.cluster.apply(&workload).await?;
 
     let restarted = Cluster::connect(Some(&bed.plane.kubeconfig()), None).await?;
-    let held =
-        restarted.list().await?.into_iter().find(|held| held.uid == workload.uid).context("not listed")?;
-    assert_eq!((held.project, held.name), (workload.project, workload.name));
-    assert_eq!((held.home, held.placements), (workload.home, workload.placements));
-    assert_eq!(held.revision, Some(workload.revision));
+    let found = held(&restarted, 0x11).await?.context("not listed")??;
+    assert_eq!(found.name, workload.name);
+    assert_eq!((found.home, found.placements), (workload.home, workload.placements));
+    assert_eq!(found.revision, Some(workload.revision));
     delete_completely(&restarted, 0x11).await?;
     assert!(bed.api::<Deployment>().get_opt("web").await?.is_none());
-    assert!(restarted.list().await?.iter().all(|held| held.uid != workload.uid));
+    assert!(held(&restarted, 0x11).await?.is_none());
     Ok(())
 }
 
@@ -335,11 +209,6 @@ async fn namespaces_and_definitions_come_before_what_needs_them() -> Result<()> 
     delete_completely(&bed.cluster, 0x21).await?;
     assert!(Api::<Namespace>::all(bed.client.clone()).get_opt("order-made").await?.is_none());
     Ok(())
-}
-
-/// A bundle whose objects are kept as this document says.
-fn kept(uid: u128, revision: &str, manifests: Vec<Value>, upkeep: Value) -> Result<Bundle> {
-    Ok(Bundle { upkeep: serde_json::from_value(upkeep)?, ..bundle(uid, revision, manifests) })
 }
 
 #[tokio::test]
@@ -394,7 +263,7 @@ async fn what_is_to_be_orphaned_stays() -> Result<()> {
         "selectivelyOrphans": {"orphaningRules": [{"kind": "ConfigMap", "name": "kept"}]}}});
     let manifests = vec![bed.config_map("kept", "1"), bed.config_map("taken", "1")];
     bed.cluster.apply(&kept(0x71, "r1", manifests, upkeep)?).await?;
-    // A new process finds the rule in the record.
+    // A new process finds the rule in the inventory.
     delete_completely(&Cluster::connect(Some(&bed.plane.kubeconfig()), None).await?, 0x71).await?;
     assert!(bed.api::<ConfigMap>().get_opt("taken").await?.is_none());
     let stays = bed.api::<ConfigMap>().get("kept").await?;
@@ -470,7 +339,7 @@ async fn a_cluster_says_what_it_is() -> Result<()> {
 #[tokio::test]
 async fn the_example_is_accepted_by_a_cluster() -> Result<()> {
     let Some(bed) = Bed::new("example").await? else { return Ok(()) };
-    let text = include_str!("../../../deploy/examples/line-reconfiguration/workload.yaml");
+    let text = include_str!("../../../../deploy/examples/line-reconfiguration/workload.yaml");
     let workload: Value = serde_saphyr::from_str(text)?;
     let manifests = workload["spec"]["manifests"].as_array().context("no manifests")?.clone();
     bed.cluster.apply(&bundle(0x31, "r1", manifests)).await?;
