@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use canopy_proto::convert::one_line;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -39,6 +40,8 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 const DELETE_WAIT: Duration = Duration::from_secs(60);
 /// Between two looks at a deletion.
 const DELETE_POLL: Duration = Duration::from_secs(1);
+/// After a client that could not be heard, for the process may have no file handles left.
+const ACCEPT_WAIT: Duration = Duration::from_secs(1);
 
 /// What people may ask.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,11 +95,13 @@ pub(crate) struct Desk {
     stop: CancellationToken,
     left: CancellationToken,
     contact: Contact,
+    /// Held by whoever changes something.
+    changing: Mutex<()>,
 }
 
 impl Desk {
     pub(crate) fn new(folder: Folder, stop: CancellationToken, contact: Contact) -> Self {
-        Self { folder, stop, left: CancellationToken::new(), contact }
+        Self { folder, stop, left: CancellationToken::new(), contact, changing: Mutex::new(()) }
     }
 
     /// Cancelled once the agent has left its hub.
@@ -104,46 +109,60 @@ impl Desk {
         self.left.clone()
     }
 
-    /// Begins to serve. The store is open, so no other agent listens in this folder.
+    /// Begins to serve. The store is open, so no other agent listens in this folder. An agent that
+    /// cannot be asked anything does its work all the same.
     pub(crate) fn open<C: Cluster>(self, cluster: Arc<C>, agent: Handle<Agent>) -> anyhow::Result<()> {
         let path = self.folder.socket();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("removing {}", path.display()));
+        let listener = match listen(&path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                warn!(path = %path.display(), %error,
+                    "people at the machine can't ask this agent: give it a --data with a shorter path");
+                return Ok(());
             }
-            _ => {}
-        }
-        let listener =
-            UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
-            .with_context(|| format!("closing {} to others", path.display()))?;
+            listener => listener.with_context(|| format!("listening on {}", path.display()))?,
+        };
+        let desk = Arc::new(self);
         tokio::spawn(async move {
             loop {
-                // One after the other: nobody waits for long, and wishes never cross.
-                let Ok((mut stream, _)) = listener.accept().await else { continue };
-                let answer = match wish(&mut stream).await {
-                    Ok(wish) => self.answer(wish, &*cluster, &agent).await,
-                    Err(error) => Answer::Refused(format!("the wish can't be read: {error:#}")),
-                };
-                let leaves = matches!((&answer, self.left.is_cancelled()), (Answer::Done(_), true));
-                if let Err(error) = tell(&mut stream, &answer).await {
-                    warn!(error = one_line(&error), "someone at the machine got no answer");
-                }
-                if leaves {
-                    self.stop.cancel();
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (desk, cluster, agent) = (desk.clone(), cluster.clone(), agent.clone());
+                        tokio::spawn(async move { desk.serve(stream, &*cluster, &agent).await });
+                    }
+                    Err(error) => {
+                        warn!(error = one_line(&error), "someone at the machine was not heard");
+                        sleep(ACCEPT_WAIT).await;
+                    }
                 }
             }
         });
         Ok(())
     }
 
+    async fn serve<C: Cluster>(&self, mut stream: UnixStream, cluster: &C, agent: &Handle<Agent>) {
+        let answer = match wish(&mut stream).await {
+            Ok(wish) => self.answer(wish, cluster, agent).await,
+            Err(error) => Answer::Refused(format!("the wish can't be read: {error:#}")),
+        };
+        let leaves = matches!((&answer, self.left.is_cancelled()), (Answer::Done(_), true));
+        if let Err(error) = tell(&mut stream, &answer).await {
+            warn!(error = one_line(&error), "someone at the machine got no answer");
+        }
+        if leaves {
+            self.stop.cancel();
+        }
+    }
+
     async fn answer<C: Cluster>(&self, wish: Wish, cluster: &C, agent: &Handle<Agent>) -> Answer {
+        // Looking is always possible; what changes something goes one after the other.
+        let changing = self.changing.try_lock();
         let outcome = match wish {
             Wish::Status => {
                 let trouble = self.contact.trouble();
                 let status = agent.read(move |agent| status(agent, trouble)).await;
                 return status.map_or_else(refused, Answer::Status);
             }
+            _ if changing.is_err() => Err("the agent is doing what someone else asked here".to_owned()),
             Wish::Hold { reason } => {
                 info!(reason, "held by someone at the machine");
                 hold(agent, Some(reason))
@@ -154,7 +173,9 @@ impl Desk {
                 info!("released by someone at the machine");
                 hold(agent, None).await.map(|()| "released".to_owned())
             }
-            Wish::Leave { keep } => self.leave(keep, cluster, agent).await,
+            Wish::Leave { keep } => self.leave(keep, cluster, agent).await.map_err(|error| {
+                format!("{error}; until then nothing is changed: `leave` again, or `release` to stay")
+            }),
         };
         outcome.map_or_else(Answer::Refused, Answer::Done)
     }
@@ -171,7 +192,7 @@ impl Desk {
         let until = Instant::now() + IDLE_WAIT;
         while !agent.read(Agent::is_idle).await.map_err(|error| error.to_string())? {
             if Instant::now() >= until {
-                return Err("the cluster is still busy with what was asked of it; try again".to_owned());
+                return Err("the cluster is still busy with what was asked of it".to_owned());
             }
             sleep(IDLE_POLL).await;
         }
@@ -182,7 +203,7 @@ impl Desk {
         for found in &held {
             let outcome =
                 if keep { cluster.orphan(found.uid).await } else { delete(cluster, found.uid).await };
-            outcome.map_err(|error| format!("workload {}: {error}; try again", found.name.name))?;
+            outcome.map_err(|error| format!("workload {}: {error}", found.name.name))?;
         }
         self.left.cancel();
         let what = if keep { "left running" } else { "deleted" };
@@ -202,6 +223,18 @@ async fn delete<C: Cluster>(cluster: &C, uid: Uid) -> Result<(), String> {
             outcome => return outcome,
         }
     }
+}
+
+/// Listens where only the owner of the data folder may ask. The socket gets its place when it is
+/// closed to others.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let closed = tempfile::Builder::new().prefix(".s").tempdir_in(folder)?;
+    let draft = closed.path().join("s");
+    let listener = UnixListener::bind(&draft)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&draft, path)?;
+    Ok(listener)
 }
 
 fn names(held: &[Found]) -> String {
@@ -296,4 +329,30 @@ fn print(status: &Status) {
 #[allow(clippy::print_stdout, reason = "what people asked for")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_takes_the_place_of_an_old_one_and_is_closed_to_others() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("machine.sock");
+        drop(listen(&path).unwrap());
+        let listener = listen(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
+        let (accepted, connected) = tokio::join!(listener.accept(), UnixStream::connect(&path));
+        accepted.and(connected).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_too_long_for_a_socket_is_told_apart() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("a".repeat(120));
+        fs::create_dir(&folder).unwrap();
+        let error = listen(&folder.join("machine.sock")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
 }
