@@ -4,16 +4,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use canopy_kube::{ApplyError, Cluster, Reason};
-use canopy_model::Uid;
+use canopy_model::{Health, Uid};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::config::Kubeconfig;
+use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, PATIENCE, bundle, delete_completely, held, kept, kinds};
+use crate::bed::{Bed, PATIENCE, bundle, delete_completely, held, kept, kinds, until};
 
 #[tokio::test]
 async fn an_inventory_that_somebody_spoilt_stops_its_workload_and_no_other() -> Result<()> {
@@ -123,4 +125,36 @@ async fn no_workload_waits_for_what_hinders_another() -> Result<()> {
     delete_completely(&bed.cluster, 0xf2).await?;
     bed.edit::<ConfigMap>("stuck", json!({"metadata": {"finalizers": []}})).await?;
     delete_completely(&bed.cluster, 0xe2).await
+}
+
+#[tokio::test]
+async fn what_may_not_be_watched_names_the_missing_right() -> Result<()> {
+    let Some(bed) = Bed::new("blind").await? else { return Ok(()) };
+    let rule = |resource: &str| json!({"apiGroups": [""], "resources": [resource], "verbs": ["get", "list", "create", "patch"]});
+    let role = json!({"metadata": {"name": "blind"}, "rules": [rule("configmaps"), rule("namespaces")]});
+    let binding = json!({"metadata": {"name": "blind"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "blind"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "blind"}]});
+    let roles = Api::<ClusterRole>::all(bed.client.clone());
+    roles.create(&Default::default(), &serde_json::from_value(role)?).await?;
+    let bindings = Api::<ClusterRoleBinding>::all(bed.client.clone());
+    bindings.create(&Default::default(), &serde_json::from_value(binding)?).await?;
+    let kubeconfig = Kubeconfig::read_from(bed.plane.kubeconfig())?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+    config.auth_info.impersonate = Some("blind".to_owned());
+    let blind = Cluster::new(Client::try_from(config)?);
+
+    let mut observed = blind.watch();
+    let rules = bundle(0xa3, "r1", vec![bed.config_map("rules", "1")]);
+    let began = Instant::now();
+    while let Err(error) = blind.apply(&rules).await {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "its rights never took effect: {error:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = until(&mut observed, |seen| seen.health == Health::Unknown).await?;
+    let begin =
+        "ConfigMap blind/rules: what becomes of it is not seen, the agent needs list and watch for it: ";
+    assert!(told.message.starts_with(begin) && told.message.contains("cannot watch"), "{told:?}");
+    assert_eq!(blind.claims().await?["platform"], "Other", "nodes may not be listed");
+    Ok(())
 }
