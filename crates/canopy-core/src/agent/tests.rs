@@ -35,12 +35,12 @@ impl Rig {
     fn feed(&mut self, input: Input) {
         let now = Now { uptime: Uptime(self.at), wall: Wall(0) };
         let step = self.agent.handle(now, input);
-        let orders = step.effects.into_iter().filter_map(|effect| match effect {
-            Effect::Cluster(ClusterOrder::Survey) => None,
-            Effect::Cluster(order) => Some(order),
-            other => panic!("{other:?}"),
-        });
-        self.ordered.extend(orders);
+        for effect in step.effects {
+            let Effect::Cluster(order) = effect else { panic!("{effect:?}") };
+            if order != ClusterOrder::Survey {
+                self.ordered.push(order);
+            }
+        }
     }
 
     fn tell(&mut self, event: ClusterEvent) {
@@ -49,10 +49,9 @@ impl Rig {
 
     /// The apply that was ordered and is not answered yet.
     fn ordered(&mut self) -> Option<Apply> {
-        match self.ordered.pop()? {
-            ClusterOrder::Apply(apply) => Some(apply),
-            other => panic!("{other:?}"),
-        }
+        let order = self.ordered.pop()?;
+        let ClusterOrder::Apply(apply) = order else { panic!("{order:?}") };
+        Some(apply)
     }
 
     /// Lets time pass until the agent orders an apply.
