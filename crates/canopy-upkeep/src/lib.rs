@@ -92,7 +92,8 @@ pub struct UpdateStrategy {
     /// For [`StrategyType::ServerSideApply`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub server_side_apply: ServerSideApply,
-    /// Whether an object is deleted and made anew when a field that can't be changed differs.
+    /// Whether an object that the workload made is deleted and made anew when a field that can't be
+    /// changed differs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recreate: bool,
 }
@@ -103,7 +104,8 @@ pub enum StrategyType {
     /// Its fields are Canopy's; what others add beside them stays.
     #[default]
     ServerSideApply,
-    /// The whole object is replaced by its manifest; what others added is taken away.
+    /// Its manifest is merged over what is there, lists as a whole; fields that the manifest does not
+    /// name stay, also those that an earlier revision named.
     Update,
     /// Made when it is absent, never changed.
     CreateOnly,
