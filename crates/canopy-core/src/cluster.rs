@@ -32,8 +32,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kub
 #[derive(Debug, Default)]
 pub struct Cluster {
     sets: BTreeMap<Uid, Set>,
-    /// Applies that will be refused, counted down.
-    pub refuse_next: u32,
+    /// What stayed when its workload left.
+    left: BTreeMap<Id, Kept>,
 }
 
 /// What one workload has in the cluster.
@@ -89,6 +89,16 @@ impl Cluster {
         self.sets.iter().map(|(uid, set)| (*uid, set))
     }
 
+    /// What stayed when its workload left: it is nobody's, and whoever names it next has it.
+    pub fn left(&self) -> &BTreeMap<Id, Kept> {
+        &self.left
+    }
+
+    /// Puts back what had stayed when the cluster was written down.
+    pub fn restore_left(&mut self, left: BTreeMap<Id, Kept>) {
+        self.left = left;
+    }
+
     /// Puts back what was in the cluster when it was written down.
     pub fn restore(&mut self, now: Now, found: Found, objects: BTreeMap<Id, Kept>) {
         let set = Set { found, objects, drifted: false, due: Some(now.uptime) };
@@ -106,10 +116,6 @@ impl Cluster {
     /// Another workload has one of them: then nothing was changed. Or some were refused: then all
     /// others were applied, and nothing was deleted.
     pub fn apply(&mut self, now: Now, apply: Apply, mut objects: Vec<Object>) -> Result<(), Refused> {
-        if self.refuse_next > 0 {
-            self.refuse_next -= 1;
-            return Err(Refused::Unwilling);
-        }
         let Apply { uid, name, home, placements, revision, .. } = apply;
         self.refuse_conflict(uid, &objects)?;
         let revision_before = self.revision(uid);
@@ -137,7 +143,8 @@ impl Cluster {
             return Err(Refused::Objects { refusals, of });
         }
         if let Some(set) = self.sets.get_mut(&uid) {
-            set.objects.retain(|id, _| named.contains(id));
+            let pruned = set.objects.extract_if(.., |id, _| !named.contains(id));
+            self.left.extend(pruned.filter(|(_, kept)| kept.stays));
             set.found.revision = Some(revision.digest);
             set.drifted = false;
         }
@@ -187,20 +194,26 @@ impl Cluster {
     }
 
     fn objects(&self) -> impl Iterator<Item = (&Id, &Kept)> {
-        self.sets.values().flat_map(|set| &set.objects)
+        self.sets.values().flat_map(|set| &set.objects).chain(&self.left)
     }
 
     fn keep(&mut self, now: Now, uid: Uid, object: Object) {
         if let Some(set) = self.sets.get_mut(&uid) {
             let id = object.id.clone();
-            let kept = Kept::new(now, object, set.objects.get(&id));
+            let old = set.objects.remove(&id).or_else(|| self.left.remove(&id));
+            let stays = object.stays;
+            let kept = match old {
+                Some(old) if object.create_only => Kept { stays, ..old },
+                old => Kept::new(now, object, old.as_ref()),
+            };
             set.objects.insert(id, kept);
         }
     }
 
-    /// Deletes all that belongs to a workload.
+    /// Deletes all that belongs to a workload, but for what is to stay.
     pub fn delete(&mut self, uid: Uid) {
-        self.sets.remove(&uid);
+        let objects = self.sets.remove(&uid).map(|set| set.objects).unwrap_or_default();
+        self.left.extend(objects.into_iter().filter(|(_, kept)| kept.stays));
     }
 
     /// All that the cluster holds; how it is doing is told by [`Self::wake`].
@@ -238,5 +251,6 @@ impl Cluster {
     /// The cluster is built anew: nothing is left.
     pub fn wipe(&mut self) {
         self.sets.clear();
+        self.left.clear();
     }
 }

@@ -59,7 +59,7 @@ impl World {
             17 => {
                 let agents = self.present(Role::Agent);
                 let agent = agents[self.rng.usize(..agents.len())];
-                self.nodes[agent].cluster.refuse_next = self.rng.u32(1..3);
+                self.nodes[agent].refusals = self.rng.u32(1..3);
                 Ok(())
             }
             18 => self.join(),

@@ -16,7 +16,8 @@ pub(crate) fn objects(workload: Uid, revision: Digest) -> Vec<Object> {
     };
     let pods = Some(Template { digest: revision, replicas: 1 });
     let fails = fails(revision);
-    vec![Object { id, version: "v1".to_owned(), rejected: None, fails, pods, defines: None }]
+    let (version, create_only, stays) = ("v1".to_owned(), false, false);
+    vec![Object { id, version, rejected: None, fails, pods, defines: None, create_only, stays }]
 }
 
 /// Whether the pods of a revision fail.

@@ -93,7 +93,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.network.heal(node);
             self.nodes[node].skew = 0;
-            self.nodes[node].cluster.refuse_next = 0;
+            self.nodes[node].refusals = 0;
             self.schedule(600, Event::Release { agent: node });
             self.schedule(500, Event::Start { node });
         }

@@ -8,7 +8,7 @@ use canopy_core::{Agent, Effect, Hub, Input, Machine, Step};
 use canopy_model::{Boot, Digest, Health, Now, Role, Uptime};
 
 use super::content;
-use super::world::{Broken, Event, World};
+use super::world::{Broken, Event, Node, World};
 
 /// A machine in memory.
 pub(crate) enum Running {
@@ -148,12 +148,17 @@ impl World {
     fn order(&mut self, node: usize, order: ClusterOrder) -> Result<(), Broken> {
         self.witness_order(node, &order)?;
         let now = self.clock(node);
-        let cluster = &mut self.nodes[node].cluster;
+        let Node { cluster, refusals, .. } = &mut self.nodes[node];
         let answer = match order {
             ClusterOrder::Apply(apply) => {
                 let (uid, attempt, revision) = (apply.uid, apply.attempt, apply.revision.digest);
-                let applied = cluster.apply(now, apply, content::objects(uid, revision));
-                let error = applied.err().map(|refused| refused.to_string());
+                let error = if *refusals > 0 {
+                    *refusals -= 1;
+                    Some("admission refused it, try again".to_owned())
+                } else {
+                    let applied = cluster.apply(now, apply, content::objects(uid, revision));
+                    applied.err().map(|refused| refused.to_string())
+                };
                 ClusterEvent::Applied { uid, revision, attempt, error }
             }
             ClusterOrder::Delete { uid, attempt } => {

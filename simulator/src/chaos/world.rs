@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub disk: Disk,
     pub copy: Option<Disk>,
     pub cluster: Cluster,
+    /// Applies that its cluster will refuse, counted down.
+    pub refusals: u32,
     /// What the wall clock is ahead, in milliseconds.
     pub skew: i64,
     /// It was released: it may try to come back until it is refused.
@@ -151,6 +153,7 @@ impl World {
             disk: Disk::new(),
             copy: None,
             cluster: Cluster::default(),
+            refusals: 0,
             skew: 0,
             left: false,
             revoked: BTreeSet::new(),

@@ -70,27 +70,32 @@ struct Shared {
 
 impl Embedded {
     /// The cluster of this file; an empty one if there is none.
-    pub fn open(file: &Path, lies: bool) -> Result<Self, Error> {
-        let contents = match fs::read(file) {
+    pub fn open(path: &Path, lies: bool) -> Result<Self, Error> {
+        let contents = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Form { path: file.to_owned(), source })?,
+                .map_err(|source| Error::Form { path: path.to_owned(), source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
-            Err(source) => return Err(Error::File { path: file.to_owned(), source }),
+            Err(source) => return Err(Error::File { path: path.to_owned(), source }),
+        };
+        let invalid = |why| {
+            let source = serde::de::Error::custom::<String>(why);
+            Error::Form { path: path.to_owned(), source }
         };
         let mut cluster = cluster::Cluster::default();
         let now = clock::now();
         for (uid, running) in contents.workloads {
             let found = running.found(&uid);
-            let Some((found, kept)) = found.zip(running.kept(now)) else {
-                let source = serde::de::Error::custom(format!("workload {uid} is not valid"));
-                return Err(Error::Form { path: file.to_owned(), source });
+            let Some((found, kept)) = found.zip(file::kept(now, running.objects)) else {
+                return Err(invalid(format!("workload {uid} is not valid")));
             };
             cluster.restore(now, found, kept);
         }
+        let left = file::kept(now, contents.left);
+        cluster.restore_left(left.ok_or_else(|| invalid("what was left is not valid".to_owned()))?);
         let (events, watcher) = mpsc::channel(EVENTS_MAX);
         let embedded = Self(Arc::new(Shared {
             cluster: Mutex::new(cluster),
-            file: file.to_owned(),
+            file: path.to_owned(),
             lies,
             changed: Notify::new(),
             events,
@@ -146,7 +151,9 @@ impl Embedded {
         let mut draft = NamedTempFile::new_in(folder).map_err(failed)?;
         let now = clock::now();
         let workloads = cluster.sets().map(|(uid, set)| (uid.to_string(), Running::new(now, set))).collect();
-        let text = serde_json::to_vec_pretty(&Contents { workloads }).expect("texts can be written as JSON");
+        let left = file::objects(now, cluster.left());
+        let text =
+            serde_json::to_vec_pretty(&Contents { workloads, left }).expect("texts can be written as JSON");
         draft.write_all(&text).map_err(failed)?;
         draft.persist(&self.0.file).map_err(|error| failed(error.error))?;
         Ok(())

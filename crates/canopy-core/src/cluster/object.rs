@@ -56,6 +56,10 @@ pub struct Object {
     pub pods: Option<Template>,
     /// The kind that it defines.
     pub defines: Option<Definition>,
+    /// Whether it is made when it is absent, and never changed.
+    pub create_only: bool,
+    /// Whether it stays, as nobody's, when its workload leaves or no longer names it.
+    pub stays: bool,
 }
 
 /// Pods that an object wants.
@@ -89,16 +93,18 @@ pub struct Kept {
     pub pods: Option<Pods>,
     /// The kind that it defines.
     pub defines: Option<Definition>,
+    /// Whether it stays, as nobody's, when its workload leaves or no longer names it.
+    pub stays: bool,
 }
 
 impl Kept {
     /// The object as it is after an apply; `old` is what it was before.
     pub(super) fn new(now: Now, object: Object, old: Option<&Self>) -> Self {
-        let Object { fails, pods, defines, .. } = object;
+        let Object { fails, pods, defines, stays, .. } = object;
         let pods = pods.map(|template| match old.and_then(|old| old.pods.as_ref()) {
             Some(old) => old.changed(now, template, fails),
             None => Pods::start(now, template, fails),
         });
-        Self { fails, pods, defines }
+        Self { fails, pods, defines, stays }
     }
 }

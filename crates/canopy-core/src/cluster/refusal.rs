@@ -9,9 +9,6 @@ use super::object::Id;
 /// Why an apply is not done, or not completely.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The cluster takes nothing at the moment.
-    #[error("Deployment: admission refused it, try again")]
-    Unwilling,
     /// An object belongs to another workload. Nothing was changed.
     #[error("{object} belongs to workload {owner}: remove it from one of the two workloads")]
     Conflict {

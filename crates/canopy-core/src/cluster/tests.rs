@@ -29,7 +29,16 @@ fn object(words: &str) -> Object {
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
     };
-    Object { id, version: version.to_owned(), rejected: None, fails: false, pods: None, defines: None }
+    Object {
+        id,
+        version: version.to_owned(),
+        rejected: None,
+        fails: false,
+        pods: None,
+        defines: None,
+        create_only: false,
+        stays: false,
+    }
 }
 
 fn web(digest: u8, replicas: u32) -> Object {
@@ -155,4 +164,31 @@ fn namespaces_and_definitions_come_first_and_serve_every_workload() {
     apply(&mut cluster, 2, 1, vec![object("shop.example/v1 Robot line/c3"), namespace]).unwrap();
     let newer = apply(&mut cluster, 3, 1, vec![object("shop.example/v2 Robot line/bb")]);
     assert!(newer.unwrap_err().contains("serves no kind Robot in shop.example/v2"));
+}
+
+#[test]
+fn what_is_only_created_is_never_changed() {
+    let mut cluster = Cluster::default();
+    let once = |digest| Object { create_only: true, ..web(digest, 2) };
+    apply(&mut cluster, 1, 1, vec![once(1)]).unwrap();
+    apply(&mut cluster, 1, 2, vec![once(2)]).unwrap();
+    let (_, set) = cluster.sets().next().unwrap();
+    let pods = set.objects.values().next().unwrap().pods.as_ref().unwrap();
+    assert_eq!(pods.template().digest, Digest([1; 32]));
+}
+
+#[test]
+fn what_is_to_stay_is_nobodys_until_somebody_names_it() {
+    let mut cluster = Cluster::default();
+    let stays = |object| Object { stays: true, ..object };
+    apply(&mut cluster, 1, 1, vec![stays(rules()), stays(web(1, 1)), object("v1 Secret default/key")])
+        .unwrap();
+    apply(&mut cluster, 1, 2, vec![stays(web(1, 1)), object("v1 Secret default/key")]).unwrap();
+    cluster.delete(Uid(1));
+    let left = |cluster: &Cluster| cluster.left().keys().map(Id::to_string).collect::<Vec<_>>();
+    assert_eq!(left(&cluster), ["ConfigMap default/rules", "Deployment default/web"]);
+    apply(&mut cluster, 2, 1, vec![web(1, 1)]).unwrap();
+    assert_eq!((holds(&cluster, 2).len(), left(&cluster).len()), (1, 1));
+    let (_, set) = cluster.sets().next().unwrap();
+    assert_eq!(set.health(at(2000)).0, Health::Healthy, "its pods went on");
 }

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct Contents {
     /// By uid.
     pub workloads: BTreeMap<String, Running>,
+    /// What stayed when its workload left.
+    #[serde(default)]
+    pub left: Vec<Object>,
 }
 
 /// What one workload has in the cluster.
@@ -57,6 +60,9 @@ pub struct Object {
     pub pods: Option<PodCounts>,
     /// The kind that it defines.
     pub defines: Option<Defined>,
+    /// Whether it stays when its workload leaves.
+    #[serde(default)]
+    pub stays: bool,
 }
 
 /// The pods of an object.
@@ -98,7 +104,7 @@ impl Running {
             revision: revision.as_ref().map(Digest::to_string),
             health: health.to_string(),
             message,
-            objects: set.objects.iter().map(|(id, kept)| Object::new(now, id, kept)).collect(),
+            objects: objects(now, &set.objects),
             home: home.path.to_string(),
             born: (format!("{:x}", incarnation.0), format!("{:x}", boot.0), format!("{version:x}")),
             placements: placements.iter().map(Uid::to_string).collect(),
@@ -121,11 +127,16 @@ impl Running {
             revision: self.revision.as_deref().map(str::parse).transpose().ok()?,
         })
     }
+}
 
-    /// Its objects, to be put back; none when a digest is not valid.
-    pub(super) fn kept(self, now: Now) -> Option<BTreeMap<Id, Kept>> {
-        self.objects.into_iter().map(|object| object.kept(now)).collect()
-    }
+/// Objects as they are written down.
+pub(super) fn objects(now: Now, kept: &BTreeMap<Id, Kept>) -> Vec<Object> {
+    kept.iter().map(|(id, kept)| Object::new(now, id, kept)).collect()
+}
+
+/// Objects that were written down, to be put back; none when a digest is not valid.
+pub(super) fn kept(now: Now, objects: Vec<Object>) -> Option<BTreeMap<Id, Kept>> {
+    objects.into_iter().map(|object| object.kept(now)).collect()
 }
 
 impl Object {
@@ -143,11 +154,11 @@ impl Object {
             versions,
             namespaced,
         });
-        Self { group, kind, namespace, name, fails: kept.fails, pods, defines }
+        Self { group, kind, namespace, name, fails: kept.fails, pods, defines, stays: kept.stays }
     }
 
     fn kept(self, now: Now) -> Option<(Id, Kept)> {
-        let Self { group, kind, namespace, name, fails, pods, defines } = self;
+        let Self { group, kind, namespace, name, fails, pods, defines, stays } = self;
         let pods = pods.map(|PodCounts { template, wanted, ready, old_ready }| {
             let template = Template { digest: template.parse().ok()?, replicas: wanted };
             Some(Pods::with(now, template, fails, ready, old_ready))
@@ -162,6 +173,6 @@ impl Object {
             versions,
             namespaced,
         });
-        Some((Id { group, kind, namespace, name }, Kept { fails, pods, defines }))
+        Some((Id { group, kind, namespace, name }, Kept { fails, pods, defines, stays }))
     }
 }

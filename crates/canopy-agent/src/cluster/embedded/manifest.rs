@@ -2,9 +2,11 @@
 //! find wrong.
 //!
 //! The annotation `canopy.dev/embedded` asks it to behave badly: with `fail`, on an object or on its
-//! pods' template, they never get well; with `refuse` the object is refused.
+//! pods' template, they never get well; with `refuse` the object is refused. Of how objects are kept
+//! it honours all but ignored fields, which it refuses: nobody else sets fields there.
 
 use canopy_core::cluster::object::{Definition, Id, Object, Template};
+use canopy_kube::ObjectName;
 use canopy_kube::bundle::{self, Manifest};
 use canopy_kube::object::GroupKind;
 use canopy_model::{Digest, Labels};
@@ -12,12 +14,15 @@ use canopy_proto::admin::v1;
 use canopy_proto::convert::{inbound, one_line};
 use canopy_proto::document::spec::LabelSelector;
 use canopy_proto::revision::Content;
-use canopy_upkeep::StrategyType;
+use canopy_upkeep::{StrategyType, UpdateStrategy};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// Asks the embedded cluster to behave badly.
 const ANNOTATION: &str = "canopy.dev/embedded";
+/// What an embedded cluster says to fields that others may set.
+const NO_FIELDS: &str = "Invalid: updateStrategy.serverSideApply.ignoreFields means nothing in an embedded \
+    cluster, where nobody else sets fields: leave it out";
 /// The longest name of an object.
 const NAME_BYTES_MAX: usize = 253;
 /// The longest name of a namespace or a service, which becomes a part of DNS names.
@@ -31,15 +36,16 @@ pub(super) fn objects(content: &[u8]) -> Result<Vec<Object>, String> {
     let Content { manifests, upkeep } = Content::read(content).map_err(|error| one_line(&error))?;
     let manifests =
         bundle::read(&manifests).map_err(|(index, problem)| format!("manifest {index} {problem}"))?;
-    let kept = manifests.into_iter().filter(|Manifest { name, .. }| {
-        let GroupKind { group, kind } = &name.kind;
-        let strategy = upkeep.strategy(group, kind, name.namespace.as_deref(), &name.name);
-        strategy.kind != StrategyType::ReadOnly
+    let objects = manifests.iter().filter_map(|manifest| {
+        let ObjectName { kind: GroupKind { group, kind }, namespace, name } = &manifest.name;
+        let strategy = upkeep.strategy(group, kind, namespace.as_deref(), name);
+        let stays = upkeep.delete_option.orphans(group, kind, namespace.as_deref(), name);
+        (strategy.kind != StrategyType::ReadOnly).then(|| object(manifest, &strategy, stays))
     });
-    Ok(kept.map(|manifest| object(&manifest)).collect())
+    Ok(objects.collect())
 }
 
-fn object(manifest: &Manifest) -> Object {
+fn object(manifest: &Manifest, strategy: &UpdateStrategy, stays: bool) -> Object {
     let Manifest { name, api_version, object } = manifest;
     let GroupKind { group, kind } = name.kind.clone();
     let version = api_version.rsplit('/').next().unwrap_or_default().to_owned();
@@ -63,11 +69,13 @@ fn object(manifest: &Manifest) -> Object {
     };
     let rejected = match problems(manifest).join(", ") {
         _ if asked("refuse") => Some(format!("Forbidden: its annotation {ANNOTATION} asks to refuse it")),
+        _ if !strategy.server_side_apply.ignore_fields.is_empty() => Some(NO_FIELDS.to_owned()),
         none if none.is_empty() => None,
         problems => Some(format!("Invalid: {} \"{}\" is invalid: {problems}", name.kind, name.name)),
     };
     let id = Id { group, kind, namespace: name.namespace.clone(), name: name.name.clone() };
-    Object { id, version, rejected, fails: asked("fail"), pods, defines }
+    let create_only = strategy.kind == StrategyType::CreateOnly;
+    Object { id, version, rejected, fails: asked("fail"), pods, defines, create_only, stays }
 }
 
 /// What an API server finds wrong, field by field.
@@ -221,5 +229,22 @@ mod tests {
         let content = br#"{"manifests": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}],
             "upkeep": {"manifestConfigs": [{"resourceIdentifier": {"kind": "ConfigMap"}, "updateStrategy": {"type": "ReadOnly"}}]}}"#;
         assert_eq!(objects(content), Ok(vec![]));
+    }
+
+    #[test]
+    fn objects_are_kept_as_their_workload_asks() {
+        let read = |upkeep: Value| {
+            let manifests = json!([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]);
+            let content = json!({"manifests": manifests, "upkeep": upkeep}).to_string();
+            objects(content.as_bytes()).unwrap().remove(0)
+        };
+        assert!(read(json!({"deleteOption": {"propagationPolicy": "Orphan"}})).stays);
+        let by = |strategy: Value| {
+            read(json!({"manifestConfigs": [{"resourceIdentifier": {}, "updateStrategy": strategy}]}))
+        };
+        assert!(by(json!({"type": "CreateOnly"})).create_only);
+        assert_eq!(by(json!({"recreate": true})).rejected, None, "every field can change");
+        let others = by(json!({"serverSideApply": {"ignoreFields": [{"jsonPaths": [".data.a"]}]}}));
+        assert_eq!(others.rejected.as_deref(), Some(NO_FIELDS));
     }
 }
