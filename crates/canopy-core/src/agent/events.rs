@@ -72,7 +72,7 @@ impl Agent {
     fn assigned(&mut self, now: Now, key: Key, step: &mut Step) {
         let row = self.parent.inbox.row(&key);
         let withdrawn = row.is_none();
-        if row.is_some_and(|row| !row.orphaned) {
+        if row.is_none_or(|row| !row.orphaned) {
             self.retries.remove(&key.uid);
         }
         if let Some(held) = self.held.get_mut(&key.uid)
