@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use canopy_model::{Kind, Labels, Name, Object, ObjectName, Path, Record, ResourceVersion, Spec, Uid};
-use std::sync::Arc;
+use canopy_model::{Kind, Labels, Name, ObjectName, Path, Record, ResourceVersion, Role, Spec, Uid};
 
 /// For how long the answer to a command is remembered.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(3600);
@@ -35,8 +34,8 @@ pub enum Verb {
         labels: Labels,
         /// What is wanted.
         spec: Spec,
-        /// The uid in case it is new: a fresh one, or that of the orphan that it adopts.
-        uid: Uid,
+        /// Which object of that name is meant.
+        uid: Meant,
         /// Refuse unless the object still has this version.
         expected: Option<ResourceVersion>,
     },
@@ -60,19 +59,27 @@ pub enum Verb {
     },
     /// Set labels of a child (with a value) or remove them (without).
     Label {
+        /// Hub or agent.
+        role: Role,
         /// Its name below this hub.
         name: Name,
         /// Key to new value.
         changes: BTreeMap<String, Option<String>>,
         /// Replace values that are there.
         overwrite: bool,
+        /// Refuse unless its record still has this version.
+        expected: Option<ResourceVersion>,
     },
     /// Let a child go: its work is removed, then its record.
     Release {
+        /// Hub or agent.
+        role: Role,
         /// Its name below this hub.
         name: Name,
         /// Do not wait for it.
         forget: bool,
+        /// Refuse unless its record still has this version.
+        expected: Option<ResourceVersion>,
     },
     /// Declare that no cluster is missing after this hub lost its memory.
     ForgetMissing,
@@ -80,33 +87,44 @@ pub enum Verb {
     Drop(Uid),
 }
 
+/// Which object the author of an object means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// Whichever has the name; if there is none, a new one with this uid.
+    Any {
+        /// A fresh uid.
+        fresh: Uid,
+    },
+    /// The one with this uid: it has the name, or is an orphan that takes it again.
+    This(Uid),
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The object is new.
-    Created(Arc<Object>),
-    /// The object was changed.
-    Configured(Arc<Object>),
-    /// The object is as asked already.
-    Unchanged(Arc<Object>),
+    /// The object, or the record of a child, is new.
+    Created(Uid),
+    /// It was changed.
+    Configured(Uid),
+    /// It is as asked already.
+    Unchanged(Uid),
     /// The object is being deleted, or gone.
     Deleted,
-    /// A child's record is as asked.
-    Recorded(Record),
     /// Nothing to show.
     Done,
     /// Refused.
     Refused(Refusal),
 }
 
-/// Why a command was refused.
+/// Why a command was refused. What to do about it is said in the words of the model; programs may
+/// add how it is done with them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is none of that name.
-    #[error("{kind} {name:?} not found at hub {home}")]
+    #[error("{} {name:?} not found at hub {home}", .kind.name())]
     NotFound {
-        /// Its kind's name.
-        kind: &'static str,
+        /// What was looked for.
+        kind: Kind,
         /// Its name.
         name: String,
         /// The hub that was asked.
@@ -123,8 +141,44 @@ pub enum Refusal {
         current: u64,
     },
     /// It is being deleted.
-    #[error("{0} is being deleted; wait until it is gone, or delete it with --forget")]
+    #[error("{0} is being deleted: wait until it is gone")]
     Terminating(String),
+    /// The name belongs to another object than the one that is meant.
+    #[error(
+        "{name} has uid {present} here, not {named}: leave metadata.uid out to change it, or choose another name"
+    )]
+    OtherUid {
+        /// Kind and name.
+        name: String,
+        /// Whose uid it is.
+        present: Uid,
+        /// The uid that was meant.
+        named: Uid,
+    },
+    /// The orphan that is meant is called otherwise.
+    #[error("uid {uid} is that of the orphan {present}: adopt it as what it is, or leave metadata.uid out")]
+    OtherName {
+        /// The orphan.
+        uid: Uid,
+        /// What it is called.
+        present: String,
+    },
+    /// No orphan has this uid.
+    #[error("nothing with uid {uid} is orphaned at hub {home}; an object that names no uid gets a new one")]
+    NotOrphaned {
+        /// The uid.
+        uid: Uid,
+        /// The hub that was asked.
+        home: Path,
+    },
+    /// Another hub decides about this orphan.
+    #[error("the orphan {uid} is at home at {home}: ask the hub there")]
+    OtherHome {
+        /// The orphan.
+        uid: Uid,
+        /// Its home.
+        home: Path,
+    },
     /// A child of that name exists under another identity.
     #[error(
         "{name} is already recorded with uid {recorded}, not {offered}; release it first or choose another name"
@@ -138,7 +192,7 @@ pub enum Refusal {
         offered: Uid,
     },
     /// A label is there with another value.
-    #[error("label {key:?} already has value {value:?}; use --overwrite to replace it")]
+    #[error("label {key:?} has the value {value:?} already")]
     LabelExists {
         /// Its key.
         key: String,
@@ -146,13 +200,16 @@ pub enum Refusal {
         value: String,
     },
     /// A hub cannot go while clusters stand below it.
-    #[error("hub {name} still has {children} clusters; release them first, or use --forget")]
+    #[error("hub {name} still has {children} clusters: release them first")]
     HasChildren {
         /// The hub's name.
         name: Name,
         /// Clusters below it.
         children: u32,
     },
+    /// A hub cannot go while nobody knows what stands below it.
+    #[error("hub {0} has not told what stands below it: wait until it has reported")]
+    ChildrenUnknown(Name),
     /// It is not valid.
     #[error("{0}")]
     Invalid(String),

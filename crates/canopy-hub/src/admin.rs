@@ -4,6 +4,7 @@
 //!
 //! - [`api`]: where a call belongs, and carrying it out here or below;
 //! - [`read`], [`write`], [`list`], [`tree`], [`tokens`], [`watch`]: the calls;
+//! - [`region`]: what hubs below answer for their part;
 //! - [`show`]: what objects look like;
 //! - [`error`]: why a call fails.
 
@@ -11,6 +12,7 @@ pub mod api;
 pub mod error;
 mod list;
 mod read;
+mod region;
 mod show;
 mod tokens;
 mod tree;
@@ -29,48 +31,90 @@ use canopy_proto::admin::v1::{self, Relay, RelayAnswer};
 use canopy_proto::convert::inbound;
 use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tracing::info;
 
 pub use api::{Api, Caller};
 use error::Error;
 
-/// The largest request, in bytes: a workload with its manifests.
-const REQUEST_BYTES_MAX: usize = canopy_link::limits::MESSAGE_BYTES_MAX;
+/// The largest request, in bytes: a workload with its manifests. What stands beside it on the link
+/// fits into a message too.
+const REQUEST_BYTES_MAX: usize = api::ANSWER_BYTES_MAX - 64 * 1024;
+/// What is read of a request that is refused as too large: enough to say so in our words.
+const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Where a client says which call this is, so that a repetition is answered and not carried out
+/// again.
+const REQUEST_ID: &str = "canopy-request-id";
 
 /// The service for administrators.
 pub fn service(api: Api) -> AdminServer<Service> {
-    AdminServer::new(Service(api)).max_decoding_message_size(REQUEST_BYTES_MAX)
+    AdminServer::new(Service(api)).max_decoding_message_size(READ_BYTES_MAX)
 }
 
 /// Answers administrators.
 pub struct Service(Api);
 
 impl Service {
-    async fn call<T>(&self, request: Request<T>, call: impl FnOnce(T) -> Call) -> Result<Answer, Status> {
+    async fn call<T: Message>(
+        &self,
+        request: Request<T>,
+        call: impl FnOnce(T) -> Call,
+    ) -> Result<Answer, Status> {
         let caller = self.caller(&request)?;
-        let call = call(request.into_inner());
+        let request = request.into_inner();
+        let bytes = request.encoded_len();
+        if bytes > REQUEST_BYTES_MAX {
+            return Err(Error::RequestTooLarge { bytes, max: REQUEST_BYTES_MAX }.into());
+        }
+        let call = call(request);
+        let written = name_of_write(&call);
         let until = tokio::time::Instant::from_std(caller.until);
         let answer = tokio::time::timeout_at(until, self.0.call(&caller, call)).await;
-        Ok(answer.map_err(|_| Error::Late).flatten()?)
+        let answer = answer.unwrap_or(Err(Error::Late));
+        if let Some(call) = written {
+            let outcome = answer.as_ref().map_or_else(Error::code, |_| Code::Ok);
+            info!(principal = caller.principal, id = %caller.id, call, ?outcome, "a write");
+        }
+        Ok(answer?)
     }
 
     /// Only admins of this hub, or of one above it, may call.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let peer = listen::peer(request.extensions())?;
         if peer.role != Role::Admin || !peer.scope().contains(&self.0.peer.path) {
-            let here = &self.0.peer.path;
-            return Err(Status::permission_denied(format!("{peer} is no administrator of hub {here}")));
+            let here = self.0.peer.path.clone();
+            return Err(Error::NoAdministrator { peer: Box::new(peer.clone()), here }.into());
         }
-        Ok(Caller::new(peer.path.to_string()))
+        let id = request.metadata().get(REQUEST_ID).map(|id| {
+            let id = id.to_str().unwrap_or_default();
+            inbound::uid(REQUEST_ID, id).map_err(Error::from)
+        });
+        Ok(Caller::new(peer.path.to_string(), id.transpose()?))
+    }
+}
+
+/// What the log calls a call that changes something.
+fn name_of_write(call: &Call) -> Option<&'static str> {
+    match call {
+        Call::Apply(_) => Some("apply"),
+        Call::Delete(_) => Some("delete"),
+        Call::Label(_) => Some("label"),
+        Call::CreateToken(_) => Some("create token"),
+        Call::DropOrphan(_) => Some("drop orphan"),
+        Call::ForgetMissing(_) => Some("forget missing"),
+        Call::Get(_) | Call::List(_) | Call::Tree(_) | Call::ListOrphans(_) => None,
     }
 }
 
 /// The variant of an answer that fits the call.
 macro_rules! answer {
-    ($answer:expr, $variant:path) => {
+    ($self:expr, $answer:expr, $variant:path) => {
         match $answer {
             $variant(answer) => Ok(Response::new(answer)),
-            _ => Err(Status::internal("a hub below answered another question")),
+            _ => {
+                let path = $self.0.peer.path.clone();
+                Err(Error::Strange { path, what: "another question" }.into())
+            }
         }
     };
 }
@@ -80,15 +124,15 @@ impl Admin for Service {
     type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
-        answer!(self.call(request, Call::Apply).await?, Answer::Apply)
+        answer!(self, self.call(request, Call::Apply).await?, Answer::Apply)
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::Object>, Status> {
-        answer!(self.call(request, Call::Get).await?, Answer::Object)
+        answer!(self, self.call(request, Call::Get).await?, Answer::Object)
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
-        answer!(self.call(request, Call::List).await?, Answer::List)
+        answer!(self, self.call(request, Call::List).await?, Answer::List)
     }
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -106,22 +150,22 @@ impl Admin for Service {
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::DeleteResponse>, Status> {
-        answer!(self.call(request, Call::Delete).await?, Answer::Delete)
+        answer!(self, self.call(request, Call::Delete).await?, Answer::Delete)
     }
 
     async fn label(&self, request: Request<v1::LabelRequest>) -> Result<Response<v1::Object>, Status> {
-        answer!(self.call(request, Call::Label).await?, Answer::Object)
+        answer!(self, self.call(request, Call::Label).await?, Answer::Object)
     }
 
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        answer!(self.call(request, Call::CreateToken).await?, Answer::Token)
+        answer!(self, self.call(request, Call::CreateToken).await?, Answer::Token)
     }
 
     async fn tree(&self, request: Request<v1::TreeRequest>) -> Result<Response<v1::TreeResponse>, Status> {
-        answer!(self.call(request, Call::Tree).await?, Answer::Tree)
+        answer!(self, self.call(request, Call::Tree).await?, Answer::Tree)
     }
 
     async fn version(
@@ -141,21 +185,21 @@ impl Admin for Service {
         &self,
         request: Request<v1::ListOrphansRequest>,
     ) -> Result<Response<v1::ListOrphansResponse>, Status> {
-        answer!(self.call(request, Call::ListOrphans).await?, Answer::Orphans)
+        answer!(self, self.call(request, Call::ListOrphans).await?, Answer::Orphans)
     }
 
     async fn drop_orphan(
         &self,
         request: Request<v1::DropOrphanRequest>,
     ) -> Result<Response<v1::DropOrphanResponse>, Status> {
-        answer!(self.call(request, Call::DropOrphan).await?, Answer::Dropped)
+        answer!(self, self.call(request, Call::DropOrphan).await?, Answer::Dropped)
     }
 
     async fn forget_missing(
         &self,
         request: Request<v1::ForgetMissingRequest>,
     ) -> Result<Response<v1::ForgetMissingResponse>, Status> {
-        answer!(self.call(request, Call::ForgetMissing).await?, Answer::Forgotten)
+        answer!(self, self.call(request, Call::ForgetMissing).await?, Answer::Forgotten)
     }
 }
 

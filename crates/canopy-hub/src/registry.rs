@@ -245,7 +245,7 @@ impl Registry {
             Role::Agent | Role::Admin => model::Role::Agent,
         };
         let labels = tokens.labels(&claim.id);
-        let record = Record { uid: admission.uid, role, labels, leaving: false };
+        let record = Record::new(admission.uid, role, labels);
         let repeated = (!admission.first).then_some(certified);
         Ok(Admitted { chain, name: admission.name, record, repeated })
     }

@@ -4,10 +4,18 @@
 
 #[path = "two_hubs/agent.rs"]
 mod agent;
+#[path = "two_hubs/bounds.rs"]
+mod bounds;
 #[path = "two_hubs/content.rs"]
 mod content;
 #[path = "two_hubs/members.rs"]
 mod members;
+#[path = "two_hubs/pair.rs"]
+mod pair;
+#[path = "two_hubs/reading.rs"]
+mod reading;
+#[path = "two_hubs/writing.rs"]
+mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Running {
     client: Client,
     listen: SocketAddr,
+    admin: SocketAddr,
     health: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -51,7 +60,7 @@ impl Running {
         let task = tokio::spawn(server.run(stop.clone()));
         let contexts = Contexts::load(context_file).unwrap();
         let client = connect(contexts.pick(None).unwrap(), Some(&admin.to_string())).await.unwrap();
-        Self { client, listen: below, health, stop, task }
+        Self { client, listen: below, admin, health, stop, task }
     }
 
     async fn stop(self) {

@@ -11,6 +11,12 @@ pub const LABEL_BYTES_MAX: usize = 63;
 /// The longest prefix of a label key (a DNS subdomain), in bytes.
 pub const PREFIX_BYTES_MAX: usize = 253;
 
+/// The most that the labels of one thing take together, in bytes: a record with them fits into a
+/// value of the store four times, and nobody writes more than 64 of the longest by hand.
+pub const LABELS_BYTES_MAX: usize = 8 * 1024;
+/// What is counted for each label beside its text, in bytes.
+const LABEL_EXTRA_BYTES: usize = 8;
+
 /// Why a label or a selector is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -29,6 +35,14 @@ pub enum Error {
         /// The refused value.
         value: String,
     },
+    /// Together they take more than [`LABELS_BYTES_MAX`].
+    #[error("the {count} labels take {bytes} bytes, at most {LABELS_BYTES_MAX} are kept: remove some")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// What they take.
+        bytes: usize,
+    },
     /// `In` and `NotIn` need values, `Exists` and `DoesNotExist` take none.
     #[error("operator {operator} on label {key:?} {problem}")]
     Values {
@@ -41,6 +55,13 @@ pub enum Error {
     },
 }
 
+/// Checks all labels of one thing.
+pub fn check_all(labels: &Labels) -> Result<(), Error> {
+    labels.iter().try_for_each(|(key, value)| check(key, value))?;
+    let bytes = labels.iter().map(|(key, value)| key.len() + value.len() + LABEL_EXTRA_BYTES).sum();
+    if bytes > LABELS_BYTES_MAX { Err(Error::TooMany { count: labels.len(), bytes }) } else { Ok(()) }
+}
+
 /// Checks one label.
 pub fn check(key: &str, value: &str) -> Result<(), Error> {
     check_key(key)?;
@@ -49,6 +70,37 @@ pub fn check(key: &str, value: &str) -> Result<(), Error> {
     } else {
         Err(Error::Value { key: key.to_owned(), value: value.to_owned() })
     }
+}
+
+/// A label is there with another value than the one that is to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Its key.
+    pub key: String,
+    /// Its present value.
+    pub value: String,
+}
+
+/// The labels after some are set (with a value) or removed (without).
+///
+/// # Errors
+/// One has another value already, and `overwrite` is not set.
+pub fn change(
+    labels: &Labels,
+    changes: impl IntoIterator<Item = (String, Option<String>)>,
+    overwrite: bool,
+) -> Result<Labels, Taken> {
+    let mut labels = labels.clone();
+    for (key, value) in changes {
+        match (labels.get(&key), value) {
+            (Some(old), Some(new)) if *old != new && !overwrite => {
+                return Err(Taken { value: old.clone(), key });
+            }
+            (_, Some(new)) => labels.insert(key, new),
+            (_, None) => labels.remove(&key),
+        };
+    }
+    Ok(labels)
 }
 
 fn check_key(key: &str) -> Result<(), Error> {
@@ -201,13 +253,19 @@ mod tests {
 
     #[test]
     fn keys_and_values_are_checked() {
-        assert_eq!(check("canopy.dev/line", "cnc_1.2"), Ok(()));
-        assert_eq!(check("line", ""), Ok(()));
+        assert_eq!(check_all(&labels(&[("canopy.dev/line", "cnc_1.2"), ("line", "")])), Ok(()));
         for bad in ["", "/line", "a/b/c", "-line", "UPPER.dev/line", &"x".repeat(64)] {
-            assert_eq!(check(bad, "v"), Err(Error::Key(bad.to_owned())));
+            assert_eq!(check_all(&labels(&[(bad, "v")])), Err(Error::Key(bad.to_owned())));
         }
-        assert!(matches!(check("line", "a b"), Err(Error::Value { .. })));
+        assert!(matches!(check_all(&labels(&[("line", "a b")])), Err(Error::Value { .. })));
         let empty = Selector(vec![Requirement { key: "line".into(), operator: Operator::In(vec![]) }]);
         assert!(matches!(empty.validate(), Err(Error::Values { .. })));
+    }
+
+    #[test]
+    fn labels_are_bounded_together() {
+        let many = |count| (0..count).map(|at| (format!("{at:0>63}"), "x".repeat(57))).collect::<Labels>();
+        assert_eq!(check_all(&many(64)), Ok(()));
+        assert_eq!(check_all(&many(65)), Err(Error::TooMany { count: 65, bytes: 65 * 128 }));
     }
 }

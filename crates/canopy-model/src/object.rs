@@ -1,6 +1,6 @@
 //! What all objects share: their kind, their metadata and the hub where they are at home.
 
-use crate::{Labels, Name, Path, Placement, Uid, Wall, Workload};
+use crate::{Labels, Name, Path, Placement, Role, Uid, Wall, Workload};
 
 /// What sort of thing a name speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,15 @@ impl Kind {
             Self::Cluster => "Cluster",
             Self::Placement => "Placement",
             Self::Workload => "Workload",
+        }
+    }
+
+    /// The role of a child that users know under this kind; none for objects with a home.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::Hub => Some(Role::Hub),
+            Self::Cluster => Some(Role::Agent),
+            Self::Placement | Self::Workload => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Labels, Uid};
+use crate::{Kind, Labels, ResourceVersion, Uid, Wall};
 
 /// What an agent says about its cluster, such as `kubeversion`.
 pub type Claims = BTreeMap<String, String>;
@@ -17,6 +17,16 @@ pub enum Role {
     Agent,
 }
 
+impl Role {
+    /// The kind under which users know a child with this role.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Hub => Kind::Hub,
+            Self::Agent => Kind::Cluster,
+        }
+    }
+}
+
 /// What a hub records about one child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -28,4 +38,25 @@ pub struct Record {
     pub labels: Labels,
     /// Its deletion was asked for: nothing is selected there, what runs is being removed.
     pub leaving: bool,
+    /// The last change of any part, by the hub that records it.
+    pub version: ResourceVersion,
+    /// Who admitted it.
+    pub created_by: String,
+    /// When it was admitted.
+    pub created: Wall,
+}
+
+impl Record {
+    /// The record of a child that nobody has admitted yet.
+    pub fn new(uid: Uid, role: Role, labels: Labels) -> Self {
+        Self {
+            uid,
+            role,
+            labels,
+            leaving: false,
+            version: ResourceVersion::default(),
+            created_by: String::new(),
+            created: Wall::default(),
+        }
+    }
 }

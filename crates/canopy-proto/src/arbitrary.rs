@@ -264,12 +264,18 @@ fn revision() -> impl Strategy<Value = Revision> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    (uid(), any::<(bool, bool)>(), labels()).prop_map(|(uid, (hub, leaving), labels)| Record {
-        uid,
-        role: if hub { Role::Hub } else { Role::Agent },
-        labels,
-        leaving,
-    })
+    let numbers = any::<(bool, bool, u64, u64)>();
+    (uid(), numbers, labels(), ".{0,20}").prop_map(
+        |(uid, (hub, leaving, version, created), labels, created_by)| Record {
+            uid,
+            role: if hub { Role::Hub } else { Role::Agent },
+            labels,
+            leaving,
+            version: ResourceVersion(version),
+            created_by,
+            created: Wall(created),
+        },
+    )
 }
 
 fn object() -> impl Strategy<Value = Object> {
@@ -385,18 +391,17 @@ fn history() -> impl Strategy<Value = History> {
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        object().prop_map(|object| Outcome::Created(Arc::new(object))),
-        object().prop_map(|object| Outcome::Configured(Arc::new(object))),
-        object().prop_map(|object| Outcome::Unchanged(Arc::new(object))),
+        uid().prop_map(Outcome::Created),
+        uid().prop_map(Outcome::Configured),
+        uid().prop_map(Outcome::Unchanged),
         Just(Outcome::Deleted),
-        record().prop_map(Outcome::Recorded),
         Just(Outcome::Done),
         refusal().prop_map(Outcome::Refused),
     ]
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    let kind = prop::sample::select(vec!["Hub", "Cluster", "Placement", "Workload"]);
+    let kind = prop::sample::select(vec![Kind::Hub, Kind::Cluster, Kind::Placement, Kind::Workload]);
     prop_oneof![
         (kind, any::<String>(), path()).prop_map(|(kind, name, home)| Refusal::NotFound { kind, name, home }),
         any::<(u64, u64)>().prop_map(|(expected, current)| Refusal::Conflict { expected, current }),
@@ -408,6 +413,15 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         }),
         any::<(String, String)>().prop_map(|(key, value)| Refusal::LabelExists { key, value }),
         (name(), any::<u32>()).prop_map(|(name, children)| Refusal::HasChildren { name, children }),
+        (any::<String>(), uid(), uid()).prop_map(|(name, present, named)| Refusal::OtherUid {
+            name,
+            present,
+            named
+        }),
+        (uid(), any::<String>()).prop_map(|(uid, present)| Refusal::OtherName { uid, present }),
+        (uid(), path()).prop_map(|(uid, home)| Refusal::NotOrphaned { uid, home }),
+        (uid(), path()).prop_map(|(uid, home)| Refusal::OtherHome { uid, home }),
+        name().prop_map(Refusal::ChildrenUnknown),
         any::<String>().prop_map(Refusal::Invalid),
     ]
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_core::Input;
-use canopy_core::command::{Command, Outcome, Refusal, Verb};
+use canopy_core::command::{Command, Meant, Outcome, Refusal, Verb};
 use canopy_model::{
     Digest, Kind, Labels, Name, ObjectName, Path, Placement, Record, ResourceVersion, Revision, Role,
     Selector, Spec, Uid, Workload,
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn apply(&mut self, home: usize, name: ObjectName, spec: Spec) -> Result<(), Broken> {
-        let uid = self.uid();
+        let uid = Meant::Any { fresh: self.uid() };
         self.ask(home, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None })?;
         Ok(())
     }
@@ -193,7 +193,8 @@ impl World {
         let hub = self.nodes[agent].parent.expect("an agent has a hub");
         let name = self.nodes[agent].path.name().expect("an agent has a name");
         let changes = BTreeMap::from([("line".to_owned(), Some(line.to_owned()))]);
-        if let Some(Outcome::Recorded(_)) = self.ask(hub, Verb::Label { name, changes, overwrite: true })? {
+        let verb = Verb::Label { role: Role::Agent, name, changes, overwrite: true, expected: None };
+        if let Some(Outcome::Configured(_) | Outcome::Unchanged(_)) = self.ask(hub, verb)? {
             self.occurrences.note("label moved");
         }
         Ok(())
@@ -257,7 +258,7 @@ impl World {
         let hub = self.nodes[agent].parent.expect("an agent has a hub");
         let name = self.nodes[agent].path.name().expect("an agent has a name");
         let forget = self.rng.u8(..4) == 0;
-        self.ask(hub, Verb::Release { name, forget })?;
+        self.ask(hub, Verb::Release { role: Role::Agent, name, forget, expected: None })?;
         Ok(())
     }
 
@@ -313,6 +314,7 @@ impl World {
         match known {
             Some(spec) if !taken && self.rng.bool() => {
                 self.occurrences.note("orphan adopted");
+                let uid = Meant::This(uid);
                 self.ask(hub, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None })?;
             }
             _ => {

@@ -144,7 +144,7 @@ impl World {
         if role == Role::Agent {
             labels.insert("line".into(), self.pick_line().into());
         }
-        let identity = Record { uid: self.uid(), role, labels, leaving: false };
+        let identity = Record::new(self.uid(), role, labels);
         self.nodes.push(Node {
             path,
             parent,

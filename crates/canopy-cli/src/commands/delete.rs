@@ -85,7 +85,7 @@ impl Delete {
     async fn delete(&self, session: &mut Session<'_, '_>, object: ObjectRef) -> Result<(), Error> {
         let name = named(&object);
         let asked = Asked::change(format!("delete {name}"), object.kind());
-        let request = DeleteRequest { object: Some(object), forget: self.forget };
+        let request = DeleteRequest { object: Some(object), forget: self.forget, ..Default::default() };
         let answer = session.client.delete(request).await;
         let answer = answer.map_err(Error::refused(asked))?.into_inner();
         match answer.object {

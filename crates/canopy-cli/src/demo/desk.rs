@@ -77,7 +77,8 @@ impl Desk {
         name: &str,
         home: &str,
     ) -> Result<Result<(), Status>, Error> {
-        let request = DeleteRequest { object: Some(reference(kind, name, home)), forget: false };
+        let request =
+            DeleteRequest { object: Some(reference(kind, name, home)), forget: false, ..Default::default() };
         Ok(self.client().await?.delete(request).await.map(drop))
     }
 

@@ -105,7 +105,7 @@ impl Admin for Hub {
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
-        let v1::DeleteRequest { object, forget } = request.into_inner();
+        let v1::DeleteRequest { object, forget, .. } = request.into_inner();
         let object = object.unwrap_or_default();
         if object.name == "homed-above" {
             let here = "eu".parse().unwrap();
@@ -190,7 +190,7 @@ impl Admin for Hub {
             clusters: 3,
             reason: "its home no longer knows it".into(),
         };
-        Ok(Response::new(v1::ListOrphansResponse { orphans: vec![orphan] }))
+        Ok(Response::new(v1::ListOrphansResponse { orphans: vec![orphan], left_out: 0 }))
     }
 
     async fn drop_orphan(&self, _: Request<v1::DropOrphanRequest>) -> Answer<v1::DropOrphanResponse> {

@@ -1,6 +1,6 @@
 //! The children: what is recorded about them, and the rows that they are to be told.
 
-use canopy_model::{Name, Record, Role};
+use canopy_model::{Name, Record, ResourceVersion, Role};
 
 use super::settle::Touched;
 use super::state::{Child, Hub};
@@ -70,8 +70,15 @@ impl Hub {
         edge.outbox.begin(&edge.id, version, step);
     }
 
-    pub(super) fn set_record(&mut self, name: &Name, record: Record, touched: &mut Touched, step: &mut Step) {
+    pub(super) fn set_record(
+        &mut self,
+        name: &Name,
+        mut record: Record,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) {
         self.meet_child(name, step);
+        record.version = ResourceVersion(self.version());
         step.put(Change::Put(Slot::Child(name.clone()), Value::Child(record.clone())));
         let (uid, role) = (record.uid, record.role);
         let before = self.child_mut(name).record.clone();

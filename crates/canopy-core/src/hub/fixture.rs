@@ -58,7 +58,7 @@ impl Store {
         let name: Name = name.parse().unwrap();
         self.heard(EdgeId::Child(name.clone()), NOW);
         let labels = Labels::from([("line".to_owned(), "cnc".to_owned())]);
-        let record = Record { uid: Uid(100), role, labels, leaving: false };
+        let record = Record::new(Uid(100), role, labels);
         self.0.insert(Slot::Child(name), Value::Child(record));
     }
 

@@ -1,314 +1,27 @@
 //! The questions that users ask, answered from the committed state.
 //!
-//! What is shown here is what this hub knows by itself: its own objects, its own children, and what
-//! was folded upward. A stale thing is shown as stale, with its age.
+//! What is shown here is what this hub knows by itself: its own objects, those that it inherits, its
+//! own children, and what was folded upward. A stale thing is shown as stale, with its age.
+//!
+//! - [`nodes`]: hubs and clusters directly below, and this hub itself;
+//! - [`objects`]: placements and workloads, and [`fold`]: what the counts of a workload mean;
+//! - [`orphans`]: what is kept although its wish is unknown.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+mod fold;
+mod nodes;
+mod objects;
+mod orphans;
 
-use canopy_model::{
-    Claims, Condition, Fleet, Kind, Name, Now, Object, Path, Record, Role, Summary, Uid, Work,
-};
+use canopy_model::Condition;
 
-use super::state::{Child, Hub};
-use crate::link::HEARTBEAT_EVERY;
-use crate::row::{Body, Key, RowKind};
+pub use nodes::{NodeView, SILENT_AFTER};
+pub use objects::{PlacementView, WorkloadView};
+pub use orphans::OrphanView;
 
-/// A child that was silent for longer is no longer shown as available: three heartbeats.
-pub const SILENT_AFTER: Duration = HEARTBEAT_EVERY.saturating_mul(3);
-
-/// A hub or cluster directly below.
-#[derive(Debug)]
-pub struct NodeView<'a> {
-    /// Where it stands.
-    pub path: Path,
-    /// What is recorded about it.
-    pub record: &'a Record,
-    /// Whether its connection is open.
-    pub connected: bool,
-    /// How long ago it was heard last; since this hub's start if it was not heard since.
-    pub age: Duration,
-    /// What stands below it, if it is a hub.
-    pub fleet: Fleet,
-    /// The last of them is Ready, which sums up.
-    pub conditions: Vec<Condition>,
-}
-
-/// How far a placement is satisfied.
-#[derive(Debug)]
-pub struct PlacementView {
-    /// Clusters that are selected; without a number, as far as it is known here.
-    pub selected: u32,
-    /// The number that is wanted.
-    pub wanted: Option<u32>,
-    /// The last of them is Ready.
-    pub conditions: Vec<Condition>,
-}
-
-/// How a workload is doing.
-#[derive(Debug)]
-pub struct WorkloadView {
-    /// Over all clusters below.
-    pub summary: Summary,
-    /// The last of them is Ready.
-    pub conditions: Vec<Condition>,
-}
-
-impl Hub {
-    /// The objects of one kind that are at home here, in the order of project and name.
-    pub fn homed(&self, kind: Kind) -> Vec<&Arc<Object>> {
-        let mut found: Vec<_> = self.objects.values().filter(|object| object.spec.kind() == kind).collect();
-        found.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-        found
-    }
-
-    /// Whether this hub decides, and if not, what it waits for.
-    pub fn readiness(&self) -> Condition {
-        let wishes_known =
-            self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
-        let (status, reason, message) = if self.started.is_none() {
-            (false, "Starting", "the hub is starting".to_owned())
-        } else if !wishes_known {
-            let message = "waiting for the parent's wishes; everything below stays as it is".to_owned();
-            (false, "WaitingForParent", message)
-        } else if self.grace_until.is_some() {
-            let names = join(self.missing());
-            (false, "WaitingForChildren", format!("waiting for the first report of {names}"))
-        } else if self.history.recovering {
-            let message = "clusters may be missing after the store was lost or restored; nothing new is \
-                           selected until `canopy hub forget-missing`";
-            (false, "Recovering", message.to_owned())
-        } else {
-            (true, "Ready", String::new())
-        };
-        Condition { kind: "Ready", status: Some(status), reason, message }
-    }
-
-    /// The recorded children that have not reported in the present incarnation.
-    pub fn missing(&self) -> Vec<Path> {
-        let heard = |child: &Child| child.edge.inbox.is_heard(self.history.incarnation);
-        let missing = self.children.iter().filter(|(_, child)| child.record.is_some() && !heard(child));
-        missing.map(|(name, _)| self.path.child(name)).collect()
-    }
-
-    /// A recorded child.
-    pub fn node(&self, now: Now, name: &Name) -> Option<NodeView<'_>> {
-        let child = self.children.get(name)?;
-        let record = child.record.as_ref()?;
-        let age = self.age(now, child);
-        let fleet = match child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
-            Some(Body::Fleet(fleet)) => *fleet,
-            _ => Fleet::default(),
-        };
-        Some(NodeView {
-            path: self.path.child(name),
-            record,
-            connected: child.edge.is_connected(),
-            age,
-            fleet,
-            conditions: self.node_conditions(child, record, age),
-        })
-    }
-
-    fn node_conditions(&self, child: &Child, record: &Record, age: Duration) -> Vec<Condition> {
-        let joined = child.edge.inbox.is_heard(self.history.incarnation);
-        let available = child.edge.is_connected() && age < SILENT_AFTER;
-        let silence = if child.edge.is_connected() {
-            format!("connected, and silent for {} s", age.as_secs())
-        } else {
-            format!("not connected; not heard for {} s or more", age.as_secs())
-        };
-        let accepted = condition("Accepted", Some(true), "Recorded", "");
-        let joined = match joined {
-            true => condition("Joined", Some(true), "Reported", ""),
-            false => condition("Joined", Some(false), "NotReported", "no complete report has arrived yet"),
-        };
-        let available = match available {
-            true => condition("Available", Some(true), "Connected", ""),
-            false => condition("Available", None, "Silent", &silence),
-        };
-        let ready = match (record.leaving, joined.status, available.status) {
-            (true, ..) => condition("Ready", Some(false), "Terminating", "what runs there is being removed"),
-            (_, Some(true), Some(true)) => condition("Ready", Some(true), "Ready", ""),
-            (_, _, Some(_)) => Condition { kind: "Ready", ..joined.clone() },
-            (_, _, None) => Condition { kind: "Ready", ..available.clone() },
-        };
-        match record.role {
-            Role::Agent => vec![accepted, joined, available, ready],
-            Role::Hub => vec![accepted, available, ready],
-        }
-    }
-
-    /// What an agent says about its cluster.
-    pub fn claims(&self, name: &Name) -> Claims {
-        let row = self.children.get(name).and_then(|child| child.edge.inbox.get(&CLAIMS));
-        match row.map(|row| &row.body) {
-            Some(Body::Claims(claims)) => claims.clone(),
-            _ => Claims::new(),
-        }
-    }
-
-    /// What runs on an own cluster, in the order of names.
-    pub fn works(&self, name: &Name) -> Vec<&Work> {
-        let rows = self.children.get(name).into_iter().flat_map(|child| child.edge.inbox.rows());
-        let mut works: Vec<&Work> = rows.filter_map(|(_, row)| row.payload.body.work()).collect();
-        works.sort_by(|a, b| (&a.name, &a.home.path).cmp(&(&b.name, &b.home.path)));
-        works
-    }
-
-    /// How far a placement that is at home here is satisfied.
-    pub fn placement_view(&self, uid: Uid) -> Option<PlacementView> {
-        let object = self.objects.get(&uid)?;
-        let wanted = object.placement()?.number_of_clusters;
-        let selected = match wanted {
-            Some(_) => self.granted(uid),
-            None => self.selected(uid)?.clusters,
-        };
-        let satisfied = match (selected, wanted) {
-            (0, None | Some(1..)) => (false, "NoManagedClusterMatched", "no cluster is selected".to_owned()),
-            (_, Some(wanted)) if selected < wanted => {
-                let message = format!("{selected} of {wanted} clusters are selected");
-                (false, "NotAllDecisionsScheduled", message)
-            }
-            _ => (true, "AllDecisionsScheduled", String::new()),
-        };
-        let (status, reason, message) = satisfied;
-        let satisfied = condition("PlacementSatisfied", Some(status), reason, &message);
-        let ready = Condition { kind: "Ready", ..satisfied.clone() };
-        Some(PlacementView { selected, wanted, conditions: vec![satisfied, ready] })
-    }
-
-    fn granted(&self, placement: Uid) -> u32 {
-        let shares = self.shares.iter().filter(|((uid, _), _)| *uid == placement);
-        shares.fold(0, |sum, (_, share)| sum.saturating_add(share.grant))
-    }
-
-    /// How a workload that is at home here is doing.
-    pub fn workload_view(&self, now: Now, uid: Uid) -> Option<WorkloadView> {
-        let object = self.objects.get(&uid)?;
-        let summary = self.summary(uid)?;
-        let mut conditions = vec![self.placements_found(object), self.current(now, uid)];
-        conditions.extend(fold_conditions(&summary));
-        conditions.push(sum_up(object, &summary, &conditions));
-        Some(WorkloadView { summary, conditions })
-    }
-
-    /// Whether what is shown of a workload is news: the children that have it are heard.
-    fn current(&self, now: Now, uid: Uid) -> Condition {
-        let rows = [RowKind::Report, RowKind::Summary].map(|kind| Key::new(kind, uid));
-        let concerned = self.children.iter().filter(|(_, child)| {
-            child.record.is_some() && rows.iter().any(|key| child.edge.inbox.get(key).is_some())
-        });
-        let silent = concerned.map(|(name, child)| (self.age(now, child), name));
-        let silent: Vec<_> = silent.filter(|(age, _)| *age >= SILENT_AFTER).collect();
-        let Some((age, longest)) = silent.iter().max() else {
-            return condition("Current", Some(true), "Heard", "");
-        };
-        let others = match silent.len() - 1 {
-            0 => String::new(),
-            others => format!(" and {others} more"),
-        };
-        let path = self.path.child(longest);
-        let message = format!("{path}{others} not heard for {} s: counts are from then", age.as_secs());
-        condition("Current", Some(false), "Stale", &message)
-    }
-
-    /// How long ago a child was heard; since this hub's start if it was not heard since.
-    fn age(&self, now: Now, child: &Child) -> Duration {
-        let started = self.started.unwrap_or(now.uptime);
-        now.uptime.since(child.edge.freshness().map_or(started, |(heard, _)| heard))
-    }
-
-    fn placements_found(&self, object: &Object) -> Condition {
-        let named = object.workload().map(|workload| workload.placements.as_slice()).unwrap_or_default();
-        let project = &object.metadata.name.project;
-        let absent = named.iter().filter(|name| {
-            let name = canopy_model::ObjectName { project: project.clone(), name: (*name).clone() };
-            self.find(Kind::Placement, &name).is_none()
-        });
-        let absent: BTreeSet<&Name> = absent.collect();
-        if named.is_empty() {
-            return condition("PlacementFound", Some(false), "NoPlacement", "spec.placements is empty");
-        }
-        if absent.is_empty() {
-            return condition("PlacementFound", Some(true), "Found", "");
-        }
-        let message = format!("no placement {} in project {project} here", join(&absent));
-        condition("PlacementFound", Some(false), "PlacementNotFound", &message)
-    }
-}
-
-const CLAIMS: Key = Key { kind: RowKind::Claims, uid: Uid(0) };
-
-/// Applied, Available, Progressing and Degraded, in OCM's and kstatus' sense.
-fn fold_conditions(summary: &Summary) -> [Condition; 4] {
-    let counts = &summary.counts;
-    let of = |part: u32| format!("{part} of {} clusters", counts.selected);
-    let failed = counts.degraded.saturating_add(counts.refused);
-    let all = |part: u32| counts.selected > 0 && part >= counts.selected;
-    let applied = match all(counts.updated) {
-        true => condition("Applied", Some(true), "AppliedEverywhere", &of(counts.updated)),
-        false if counts.refused > 0 => {
-            condition("Applied", Some(false), "Refused", &format!("refused by {}", of(counts.refused)))
-        }
-        false => condition("Applied", Some(false), "Applying", &of(counts.updated)),
-    };
-    let available = match all(counts.healthy) {
-        true => condition("Available", Some(true), "AvailableEverywhere", &of(counts.healthy)),
-        false => condition("Available", Some(false), "NotAvailableEverywhere", &of(counts.healthy)),
-    };
-    let waiting = counts.selected.saturating_sub(counts.healthy);
-    let moving = waiting > failed || counts.removing > 0;
-    let progressing = match moving {
-        true if counts.removing > 0 => {
-            let message = format!("{} being removed", counts.removing);
-            condition("Progressing", Some(true), "Removing", &message)
-        }
-        true => condition("Progressing", Some(true), "RollingOut", &of(counts.healthy)),
-        false => condition("Progressing", Some(false), "Settled", ""),
-    };
-    let degraded = match failed > 0 {
-        true => {
-            let message = [of(failed), summary.example.clone()];
-            let message: Vec<_> = message.into_iter().filter(|part| !part.is_empty()).collect();
-            condition("Degraded", Some(true), "Failing", &message.join("; "))
-        }
-        false => condition("Degraded", Some(false), "NoneFailing", ""),
-    };
-    [applied, available, progressing, degraded]
-}
-
-/// The condition Ready of a workload: what hinders it most.
-fn sum_up(object: &Object, summary: &Summary, conditions: &[Condition]) -> Condition {
-    let counts = &summary.counts;
-    if object.metadata.deleted.is_some() {
-        let left = counts.selected.saturating_add(counts.removing);
-        return condition("Ready", Some(false), "Terminating", &format!("still on {left} clusters"));
-    }
-    let is = |kind, status| {
-        conditions.iter().find(|condition| condition.kind == kind && condition.status == Some(status))
-    };
-    if let Some(absent) = is("PlacementFound", false) {
-        return Condition { kind: "Ready", ..absent.clone() };
-    }
-    if counts.selected == 0 {
-        return condition("Ready", Some(false), "NoClusterSelected", "no cluster is selected");
-    }
-    if let Some(degraded) = is("Degraded", true) {
-        return Condition { kind: "Ready", status: Some(false), ..degraded.clone() };
-    }
-    match is("Available", true) {
-        Some(available) => match is("Current", false) {
-            Some(stale) => Condition { kind: "Ready", status: None, ..stale.clone() },
-            None => condition("Ready", Some(true), "Ready", &available.message),
-        },
-        None => {
-            let message = format!("{} of {} clusters", counts.healthy, counts.selected);
-            condition("Ready", Some(false), "Progressing", &message)
-        }
-    }
-}
+/// The reason of a condition whose message tells for how long a child has been silent.
+pub const SILENT: &str = "Silent";
+/// The reason of a condition whose message tells how old the news of a workload are.
+pub const STALE: &str = "Stale";
 
 fn condition(kind: &'static str, status: Option<bool>, reason: &'static str, message: &str) -> Condition {
     Condition { kind, status, reason, message: message.to_owned() }
@@ -320,11 +33,19 @@ fn join<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use canopy_model::{Counts, Digest, Labels, ObjectName, Placement, Report, Revision, Spec, Workload};
+    use std::time::Duration;
+
+    use canopy_model::{
+        Counts, Digest, Kind, Labels, Name, Now, ObjectName, Path, Placement, Record, Report, Revision, Role,
+        Spec, Summary, Uid, Workload,
+    };
 
     use super::*;
-    use crate::command::{Command, Verb};
+    use crate::command::{Command, Meant, Verb};
     use crate::durable::ReceivedRow;
+    use crate::hub::Hub;
+    use crate::hub::fixture::{Store, WORKLOAD};
+    use crate::row::{Body, Key, RowKind};
     use crate::{Input, Machine};
 
     fn name(text: &str) -> Name {
@@ -341,11 +62,11 @@ mod tests {
         };
         let started = Input::Started { boot: canopy_model::Boot(1) };
         hub.handle(Now::default(), started).commit(|_| Ok::<(), ()>(())).unwrap();
-        let record = Record { uid: Uid(9), role: Role::Agent, labels: Labels::new(), leaving: false };
+        let record = Record::new(Uid(9), Role::Agent, Labels::new());
         command(&mut hub, Verb::Accept { name: name("press-3"), record });
         for (at, (text, spec)) in specs.into_iter().enumerate() {
             let name = ObjectName { project: name("default"), name: name(text) };
-            let uid = Uid(100 + at as u128);
+            let uid = Meant::Any { fresh: Uid(100 + at as u128) };
             command(&mut hub, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None });
         }
         hub
@@ -381,6 +102,42 @@ mod tests {
         assert_eq!((all.selected, ready(&all.conditions).2), (1, "AllDecisionsScheduled"));
         let two = hub.placement_view(Uid(101)).unwrap();
         assert_eq!((two.selected, ready(&two.conditions).2), (0, "NoManagedClusterMatched"));
+    }
+
+    #[test]
+    fn a_placement_that_only_hubs_below_could_count_says_so() {
+        let specs = || ["all", "other"].map(|name| (name, Spec::Placement(Placement::default())));
+        let told = |specs: Vec<(&str, Spec)>| {
+            let mut hub = root(specs);
+            let record = Record::new(Uid(8), Role::Hub, Labels::new());
+            let verb = Verb::Accept { name: name("eu"), record };
+            let command = Command { id: Uid(1000), principal: "alice".to_owned(), verb };
+            hub.handle(Now::default(), Input::Command(command)).commit(|_| Ok::<(), ()>(())).unwrap();
+            let view = hub.placement_view(Uid(100)).unwrap();
+            let ready = view.conditions.last().unwrap();
+            (ready.status, ready.reason)
+        };
+        let with = |placements: &[&str]| specs().into_iter().chain([("web", workload(placements))]).collect();
+        assert_eq!(told(specs().into()), (None, "NotCounted"));
+        assert_eq!(told(with(&["all", "other"])), (None, "NotCounted"));
+        assert_eq!(told(with(&["all"])), (Some(true), "AllDecisionsScheduled"));
+    }
+
+    #[test]
+    fn what_is_inherited_is_found_and_stands_first() {
+        let (hub, _) = Store::new().start();
+        let line = ObjectName { project: name("default"), name: name("line") };
+        assert!(hub.find(Kind::Workload, &line).is_none());
+        for found in [
+            hub.find_nearest(Kind::Workload, &line),
+            hub.find_at(&Path::root(), Kind::Workload, &line),
+            hub.applying(Kind::Workload).into_iter().next(),
+        ] {
+            assert_eq!(found.unwrap().metadata.uid, WORKLOAD);
+        }
+        let view = hub.workload_view(Now::default(), WORKLOAD).unwrap();
+        assert_eq!(view.conditions[0].reason, "Found");
+        assert!(hub.placement_view(crate::hub::fixture::PLACEMENT).is_some());
     }
 
     #[test]
@@ -435,7 +192,7 @@ mod tests {
             (counts(3, 3, 2, 1, 0), "Applied=true Available=false Progressing=false Degraded=true"),
         ] {
             let summary = Summary { generation: 1, counts, example: String::new(), gone: false };
-            let told: Vec<_> = fold_conditions(&summary)
+            let told: Vec<_> = fold::conditions(&summary)
                 .iter()
                 .map(|condition| format!("{}={}", condition.kind, condition.status.unwrap()))
                 .collect();

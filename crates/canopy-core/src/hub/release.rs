@@ -3,11 +3,13 @@
 //! Who was let go is remembered for ever, so that a node that never heard of it, dark or stolen,
 //! cannot return with its old record.
 
-use canopy_model::{Name, Role, Uid};
+use std::collections::BTreeSet;
+
+use canopy_model::{Name, Record, Role, Uid};
 
 use super::commands::Result;
 use super::settle::Touched;
-use super::state::{Child, Hub};
+use super::state::Hub;
 use crate::command::{Outcome, Refusal};
 use crate::durable::{Change, Slot, Value};
 use crate::effect::Effect;
@@ -28,41 +30,51 @@ impl Hub {
         }
     }
 
-    /// A cluster goes when nothing of ours is left on it; a hub only without clusters below.
+    /// A cluster goes when nothing of ours is left on it; a hub only when it is known that no cluster
+    /// stands below it.
     pub(super) fn release_child(
         &mut self,
         name: &Name,
+        record: Record,
         forget: bool,
         touched: &mut Touched,
         step: &mut Step,
     ) -> Result<Outcome> {
-        let mut record = self.record(name)?;
-        if record.role == Role::Hub && !forget {
-            let child = self.children.get(name);
-            let child = child.and_then(|child| child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))));
-            if let Some(Body::Fleet(fleet)) = child.map(|row| &row.body)
-                && fleet.clusters > 0
-            {
-                return Err(Refusal::HasChildren { name: name.clone(), children: fleet.clusters });
+        let role = record.role;
+        if role == Role::Hub && !forget {
+            match self.clusters_below(name) {
+                Some(0) => {}
+                Some(children) => return Err(Refusal::HasChildren { name: name.clone(), children }),
+                None => return Err(Refusal::ChildrenUnknown(name.clone())),
             }
         }
-        record.leaving = true;
-        let role = record.role;
-        self.change_record(name, record, touched, step)?;
+        if !record.leaving {
+            self.set_record(name, Record { leaving: true, ..record }, touched, step);
+        }
         if forget || role == Role::Hub {
             self.drop_child(name, touched, step);
         }
         Ok(Outcome::Deleted)
     }
 
-    /// Drops the children that are leaving and hold nothing any more.
-    pub(super) fn drop_left(&mut self, touched: &mut Touched, step: &mut Step) {
-        let leaving = |child: &Child| child.record.as_ref().is_some_and(|record| record.leaving);
-        let names: Vec<Name> =
-            self.children.iter().filter(|(_, child)| leaving(child)).map(|(name, _)| name.clone()).collect();
-        for name in names {
+    /// How many clusters a hub below has told in this incarnation; none when it has not.
+    fn clusters_below(&self, name: &Name) -> Option<u32> {
+        let inbox = &self.children.get(name)?.edge.inbox;
+        match inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
+            Some(Body::Fleet(fleet)) if inbox.is_heard(self.history.incarnation) => Some(fleet.clusters),
+            _ => None,
+        }
+    }
+
+    /// Drops the children among these that are leaving and hold nothing any more.
+    pub(super) fn drop_left(&mut self, among: BTreeSet<Name>, touched: &mut Touched, step: &mut Step) {
+        for name in among {
+            let Some(child) = self.children.get(&name) else { continue };
+            if !child.record.as_ref().is_some_and(|record| record.leaving) {
+                continue;
+            }
             let holds = self.assigned.keys().any(|(_, child)| *child == name)
-                || self.children[&name].edge.inbox.rows().any(|(_, row)| row.payload.body.work().is_some());
+                || child.edge.inbox.rows().any(|(_, row)| row.payload.body.work().is_some());
             if !holds && self.may_decide(&name) {
                 self.drop_child(&name, touched, step);
             }
@@ -99,13 +111,17 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use canopy_model::{Now, Uptime, Wall};
+    use canopy_model::{Fleet, Incarnation, Now, Uptime, Wall};
 
     use super::*;
     use crate::command::{Command, Verb};
-    use crate::hub::fixture::{Store, press};
+    use crate::hub::fixture::{NOW, Store, press};
     use crate::input::Input;
     use crate::seam::Machine as _;
+
+    fn release(role: Role, name: Name, forget: bool) -> Verb {
+        Verb::Release { role, name, forget, expected: None }
+    }
 
     fn revokes(effects: &[Effect], uid: Uid) -> bool {
         effects.contains(&Effect::Revoke(uid))
@@ -115,8 +131,8 @@ mod tests {
     fn a_crash_before_the_revocation_only_delays_it() {
         let mut store = Store::new();
         let (mut hub, _) = store.start();
-        let uid = hub.record(&press()).unwrap().uid;
-        let verb = Verb::Release { name: press(), forget: true };
+        let uid = hub.children[&press()].record.as_ref().unwrap().uid;
+        let verb = release(Role::Agent, press(), true);
         let command = Command { id: Uid(9), principal: "anna".to_owned(), verb };
         let step = hub.handle(Now { uptime: Uptime(1), wall: Wall(1) }, Input::Command(command));
         assert!(revokes(&store.commit(step), uid));
@@ -124,5 +140,33 @@ mod tests {
         let (hub, step) = store.start();
         assert!(hub.has_released(uid) && !hub.children().contains_key(&press()));
         assert!(revokes(&store.commit(step), uid), "asked again, for a crash may have come between");
+    }
+
+    #[test]
+    fn a_hub_of_which_nobody_knows_what_stands_below_it_is_not_let_go() {
+        let refusal = |clusters: Option<u32>, heard| {
+            let mut store = Store::new();
+            store.child("plant", Role::Hub);
+            let plant = EdgeId::Child("plant".parse().unwrap());
+            if let Some(clusters) = clusters {
+                let fleet = Fleet { clusters, ..Fleet::default() };
+                store.row(plant.clone(), RowKind::Fleet, Uid(0), Body::Fleet(fleet), false);
+            }
+            store.heard(plant, heard);
+            let (mut hub, step) = store.start();
+            store.commit(step);
+            let verb = release(Role::Hub, "plant".parse().unwrap(), false);
+            let command = Command { id: Uid(9), principal: "anna".to_owned(), verb };
+            let effects = store.commit(hub.handle(Now::default(), Input::Command(command)));
+            effects.into_iter().find_map(|effect| match effect {
+                Effect::Reply { outcome: Outcome::Refused(refusal), .. } => Some(refusal),
+                _ => None,
+            })
+        };
+        let unknown = Some(Refusal::ChildrenUnknown("plant".parse().unwrap()));
+        assert_eq!(refusal(None, NOW), unknown);
+        assert_eq!(refusal(Some(0), Incarnation(1)), unknown);
+        assert!(matches!(refusal(Some(2), NOW), Some(Refusal::HasChildren { children: 2, .. })));
+        assert_eq!(refusal(Some(0), NOW), None);
     }
 }

@@ -75,7 +75,9 @@ impl Hub {
         let mut left = Touched::default();
         if self.is_ready() {
             self.decide(&mut touched, &changed, step);
-            self.drop_left(&mut left, step);
+            let pairs = touched.pairs.iter().map(|(_, name)| name);
+            let concerned = touched.children.iter().chain(pairs).cloned().collect();
+            self.drop_left(concerned, &mut left, step);
         } else {
             self.count_touched(&touched);
         }

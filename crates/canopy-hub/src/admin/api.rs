@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use canopy_content::Pull;
 use canopy_core::Hub;
-use canopy_core::command::{Command, Outcome, Verb};
+use canopy_core::command::{Command, Outcome, Refusal, Verb};
 use canopy_identity::{Peer, TrustDomain, key};
 use canopy_link::{Children, Query};
 use canopy_model::{Kind, Name, Path, Role, Uid};
@@ -28,8 +28,9 @@ pub const CALL_MAX: Duration = Duration::from_secs(30);
 /// What a hub keeps of the time of a call for itself, so that the answer of a hub below that is
 /// late still can be told as such.
 const OWN_TIME: Duration = Duration::from_millis(200);
-/// The largest answer of a hub below, in bytes: what fits into a message of the link.
-const ANSWER_BYTES_MAX: usize = canopy_link::converse::ANSWER_BYTES_MAX;
+/// The largest answer of a hub below, and the largest question to one, in bytes: what fits into a
+/// message of the link.
+pub(super) const ANSWER_BYTES_MAX: usize = canopy_link::converse::ANSWER_BYTES_MAX;
 
 /// What calls need.
 #[derive(Clone)]
@@ -62,9 +63,9 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A new call of `principal`.
-    pub fn new(principal: String) -> Self {
-        Self { id: key::random_uid(), principal, until: Instant::now() + CALL_MAX }
+    /// A call of `principal`; a new one unless it says which it repeats.
+    pub fn new(principal: String, id: Option<Uid>) -> Self {
+        Self { id: id.unwrap_or_else(key::random_uid), principal, until: Instant::now() + CALL_MAX }
     }
 }
 
@@ -104,9 +105,14 @@ impl Api {
                 let metadata = object.metadata.as_ref().ok_or(missing("metadata"))?;
                 self.home(object.kind(), &metadata.name, &metadata.home)
             }
-            Call::Get(v1::GetRequest { object })
-            | Call::Delete(v1::DeleteRequest { object, .. })
-            | Call::Label(v1::LabelRequest { object, .. }) => {
+            Call::Get(v1::GetRequest { object }) => {
+                let object = object.as_ref().ok_or(missing("object"))?;
+                let home = self.home(object.kind(), &object.name, &object.home)?;
+                let is_node = inbound::kind(object.kind())?.role().is_some();
+                // What is inherited can be read here.
+                Ok(if !is_node && home.contains(&self.peer.path) { self.peer.path.clone() } else { home })
+            }
+            Call::Delete(v1::DeleteRequest { object, .. }) | Call::Label(v1::LabelRequest { object, .. }) => {
                 let object = object.as_ref().ok_or(missing("object"))?;
                 self.home(object.kind(), &object.name, &object.home)
             }
@@ -121,16 +127,14 @@ impl Api {
 
     /// Hubs and clusters are recorded by the hub above them; a hub knows itself.
     fn home(&self, kind: v1::Kind, name: &str, home: &str) -> Result<Path, Error> {
-        match inbound::kind(kind)? {
-            Kind::Placement | Kind::Workload => self.place("metadata.home", home),
-            Kind::Hub | Kind::Cluster => {
-                let path = inbound::path("metadata.name", name)?;
-                if path == self.peer.path {
-                    return Ok(path);
-                }
-                Ok(path.parent().unwrap_or(path))
-            }
+        if inbound::kind(kind)?.role().is_none() {
+            return self.place("metadata.home", home);
         }
+        let path = inbound::path("metadata.name", name)?;
+        if path == self.peer.path {
+            return Ok(path);
+        }
+        Ok(path.parent().unwrap_or(path))
     }
 
     /// The hub in this field; nothing means the hub that is asked.
@@ -147,8 +151,11 @@ impl Api {
             self.hub.read(role).await?
         };
         if role != Some(Role::Hub) {
-            let home = self.peer.path.clone();
-            return Err(Error::NotFound { kind: Kind::Hub.name(), name: path.to_string(), home });
+            return Err(self.not_found(Kind::Hub, path));
+        }
+        let body = Relay { call: Some(call) }.encode_to_vec();
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(Error::RequestTooLarge { bytes: body.len(), max: ANSWER_BYTES_MAX });
         }
         let left = caller.until.saturating_duration_since(Instant::now()).saturating_sub(OWN_TIME);
         let query = Query {
@@ -156,10 +163,13 @@ impl Api {
             principal: caller.principal.clone(),
             deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
             max_bytes: u32::try_from(ANSWER_BYTES_MAX).unwrap_or(u32::MAX),
-            body: Relay { call: Some(call) }.encode_to_vec(),
+            body,
         };
         let asked = self.children.ask(child, query).await;
-        let answer = asked.map_err(|source| Error::Ask { path: path.clone(), source })?;
+        let answer = asked.map_err(|source| Error::asked(path.clone(), source))?;
+        if answer.partial && answer.body.is_empty() {
+            return Err(Error::TooMuch(path));
+        }
         match RelayAnswer::decode(answer.body.as_slice()).map(|answer| answer.result) {
             Ok(Some(Answer::Refused(refused))) => Err(refused.into()),
             Ok(Some(result)) => Ok(result),
@@ -170,14 +180,14 @@ impl Api {
     /// Asks this hub's machine for a write.
     pub(super) async fn command(&self, caller: &Caller, verb: Verb) -> Result<Outcome, Error> {
         let command = Command { id: caller.id, principal: caller.principal.clone(), verb };
-        match self.hub.command(command).await? {
+        match self.hub.command(command).await.map_err(Error::Unsure)? {
             Outcome::Refused(refusal) => Err(Error::Refused(refusal)),
             outcome => Ok(outcome),
         }
     }
 
     pub(super) fn not_found(&self, kind: Kind, name: impl ToString) -> Error {
-        Error::NotFound { kind: kind.name(), name: name.to_string(), home: self.peer.path.clone() }
+        Error::Refused(Refusal::NotFound { kind, name: name.to_string(), home: self.peer.path.clone() })
     }
 }
 

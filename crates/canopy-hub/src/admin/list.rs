@@ -4,27 +4,27 @@
 //! position of the last item, not a cursor: it stays good while things come and go, and costs no
 //! memory. A region that does not answer is named, and the walk goes on.
 
-use std::time::{Duration, Instant};
-
 use canopy_core::Hub;
-use canopy_model::{Kind, Name, ObjectName, Path, Role, Selector};
+use canopy_model::{Kind, Name, Object, ObjectName, Path, Role, Selector};
 use canopy_node::clock;
-use canopy_proto::admin::v1::relay::Call;
-use canopy_proto::admin::v1::relay_answer::Result as Answer;
 use canopy_proto::admin::v1::{self, ListRequest, ListResponse};
-use canopy_proto::convert::{inbound, one_line};
+use canopy_proto::convert::inbound;
 use canopy_proto::selector;
+use futures::StreamExt;
+use prost::Message;
 
 use super::api::{Api, Caller};
 use super::error::Error;
+use super::region::REGIONS_AT_ONCE;
 use super::{read, show};
 
-/// The most items of a page: with 700 bytes each they fit into a message several times.
+/// The most items of a page.
 const PAGE_ITEMS_MAX: usize = 1_000;
-/// The most items of a page of whole objects, each of up to 32 KiB.
+/// The most items of a page of whole objects, which are read from the disk one by one.
 const FULL_PAGE_ITEMS_MAX: usize = 50;
-/// How long one hub below may take for its part of a page.
-const REGION_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The most bytes of a page, unless its only item is larger: far below what a message carries, so
+/// that the pages of hubs below fit into those of hubs above.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is listed.
 #[derive(Clone)]
@@ -33,15 +33,16 @@ struct Wanted {
     project: Option<Name>,
     selector: Selector,
     under: Path,
+    inherited: bool,
     full: bool,
     after: Option<Position>,
     limit: usize,
 }
 
 /// Where an item stands in the order of a list: a node at its path, an object at its home.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Position {
-    path: Path,
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) path: Path,
     name: Option<ObjectName>,
 }
 
@@ -51,6 +52,13 @@ enum Stop {
     Hub(Name),
 }
 
+/// An answer that grows up to its bounds.
+struct Page {
+    limit: usize,
+    bytes: usize,
+    answer: ListResponse,
+}
+
 impl Api {
     pub(super) async fn list(&self, caller: &Caller, request: ListRequest) -> Result<ListResponse, Error> {
         let wanted = self.wanted(&request)?;
@@ -58,31 +66,53 @@ impl Api {
             let wanted = wanted.clone();
             self.hub.read(move |hub| stops(hub, &wanted)).await?
         };
-        let mut page = ListResponse::default();
-        for stop in stops {
-            if page.items.len() >= wanted.limit {
-                page.next_page_token = page.items.last().map(token_of).unwrap_or_default();
+        let parts = futures::stream::iter(stops).map(|stop| self.part(caller, stop, &wanted, &request));
+        let mut parts = std::pin::pin!(parts.buffered(REGIONS_AT_ONCE));
+        let mut page = Page { limit: wanted.limit, bytes: 0, answer: ListResponse::default() };
+        while let Some(part) = parts.next().await {
+            page.answer.unanswered.extend(part.unanswered);
+            if !part.items.into_iter().all(|item| page.add(item)) {
                 break;
             }
-            match stop {
-                Stop::Item(mut item) => {
-                    if wanted.full {
-                        self.fill(&mut item)?;
-                    }
-                    page.items.push(*item);
-                }
-                Stop::Hub(child) => {
-                    let part = self.ask_region(caller, &child, &wanted, page.items.len(), &request).await;
-                    page.unanswered.extend(part.unanswered);
-                    page.items.extend(part.items);
-                    if !part.next_page_token.is_empty() {
-                        page.next_page_token = part.next_page_token;
-                        break;
-                    }
-                }
+            if !part.next_page_token.is_empty() {
+                page.answer.next_page_token = part.next_page_token;
+                break;
             }
         }
-        Ok(page)
+        Ok(page.answer)
+    }
+
+    async fn part(
+        &self,
+        caller: &Caller,
+        stop: Stop,
+        wanted: &Wanted,
+        request: &ListRequest,
+    ) -> ListResponse {
+        match stop {
+            Stop::Item(mut item) => {
+                if wanted.full {
+                    self.fill(&mut item);
+                }
+                ListResponse { items: vec![*item], ..ListResponse::default() }
+            }
+            Stop::Hub(child) => {
+                let path = self.peer.path.child(&child);
+                let inside = wanted.after.as_ref().filter(|after| path.contains(&after.path));
+                let call = ListRequest {
+                    // Named, so that what it inherits is not listed once more.
+                    under: if wanted.under.contains(&path) {
+                        path.to_string()
+                    } else {
+                        request.under.clone()
+                    },
+                    page_size: u32::try_from(wanted.limit).unwrap_or(u32::MAX),
+                    page_token: inside.map(ToString::to_string).unwrap_or_default(),
+                    ..request.clone()
+                };
+                self.list_region(caller, &child, call).await
+            }
+        }
     }
 
     fn wanted(&self, request: &ListRequest) -> Result<Wanted, Error> {
@@ -101,6 +131,7 @@ impl Api {
             project,
             selector: selector::parse(&request.label_selector).map_err(Error::Selector)?,
             under,
+            inherited: request.under.is_empty(),
             full: request.full,
             after: Position::parse(&request.page_token)?,
             limit: match request.page_size as usize {
@@ -109,36 +140,23 @@ impl Api {
             },
         })
     }
-
-    /// The part of a page that stands below one hub; if it does not answer, that.
-    async fn ask_region(
-        &self,
-        caller: &Caller,
-        child: &Name,
-        wanted: &Wanted,
-        have: usize,
-        request: &ListRequest,
-    ) -> ListResponse {
-        let path = self.peer.path.child(child);
-        let inside = wanted.after.as_ref().filter(|after| path.contains(&after.path));
-        let call = ListRequest {
-            page_size: u32::try_from(wanted.limit - have).unwrap_or(u32::MAX),
-            page_token: inside.map(ToString::to_string).unwrap_or_default(),
-            ..request.clone()
-        };
-        let until = caller.until.min(Instant::now() + REGION_WAIT_MAX);
-        let caller = Caller { id: canopy_identity::key::random_uid(), until, ..caller.clone() };
-        match self.relay(&caller, child, Call::List(call)).await {
-            Ok(Answer::List(part)) => part,
-            Ok(_) => unanswered(&path, &Error::Unreadable(path.clone())),
-            Err(error) => unanswered(&path, &error),
-        }
-    }
 }
 
-fn unanswered(path: &Path, error: &Error) -> ListResponse {
-    let missing = v1::Unanswered { path: path.to_string(), reason: one_line(error) };
-    ListResponse { unanswered: vec![missing], ..ListResponse::default() }
+impl Page {
+    /// Adds an item, or ends the page before it.
+    fn add(&mut self, item: v1::Object) -> bool {
+        let items = &mut self.answer.items;
+        let bytes = item.encoded_len();
+        if let Some(last) = items.last()
+            && (items.len() >= self.limit || self.bytes + bytes > PAGE_BYTES_MAX)
+        {
+            self.answer.next_page_token = Position::token_of(last);
+            return false;
+        }
+        self.bytes += bytes;
+        items.push(item);
+        true
+    }
 }
 
 /// What the walk meets at this hub after the position, in order: at most one item more than fits.
@@ -178,19 +196,21 @@ fn stops(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
 }
 
 fn own_objects(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
-    let path = hub.path();
-    let after = match &wanted.after {
-        Some(after) if after.path == *path => after.name.as_ref(),
-        Some(_) => return Vec::new(),
-        None => None,
+    let after = |object: &Object| {
+        let position = Position::of(object);
+        wanted.after.as_ref().is_none_or(|after| position > *after)
     };
-    if !wanted.under.contains(path) {
+    if !wanted.under.contains(hub.path()) {
         return Vec::new();
     }
-    let objects = hub.homed(wanted.kind).into_iter().filter(|object| {
+    let objects = match wanted.inherited {
+        true => hub.applying(wanted.kind),
+        false => hub.homed(wanted.kind),
+    };
+    let objects = objects.into_iter().filter(|object| {
         let name = &object.metadata.name;
         wanted.project.as_ref().is_none_or(|project| name.project == *project)
-            && after.is_none_or(|after| name > after)
+            && after(object)
             && wanted.selector.matches(&object.metadata.labels)
     });
     let shown = objects.take(wanted.limit + 1).map(|object| {
@@ -198,17 +218,6 @@ fn own_objects(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
         Stop::Item(Box::new(item))
     });
     shown.collect()
-}
-
-/// The position of an item, as a page token.
-fn token_of(item: &v1::Object) -> String {
-    let metadata = item.metadata.clone().unwrap_or_default();
-    match item.kind() {
-        v1::Kind::Placement | v1::Kind::Workload => {
-            format!("{} {}/{}", metadata.home, metadata.project, metadata.name)
-        }
-        v1::Kind::Hub | v1::Kind::Cluster | v1::Kind::Unspecified => metadata.name,
-    }
 }
 
 fn is_selected(item: &v1::Object, selector: &Selector) -> bool {
@@ -227,7 +236,23 @@ impl std::fmt::Display for Position {
 }
 
 impl Position {
-    fn parse(token: &str) -> Result<Option<Self>, Error> {
+    fn of(object: &Object) -> Self {
+        let metadata = &object.metadata;
+        Self { path: metadata.home.path.clone(), name: Some(metadata.name.clone()) }
+    }
+
+    /// The position of an item that is shown, as a page token.
+    pub(super) fn token_of(item: &v1::Object) -> String {
+        let metadata = item.metadata.clone().unwrap_or_default();
+        match item.kind() {
+            v1::Kind::Placement | v1::Kind::Workload => {
+                format!("{} {}/{}", metadata.home, metadata.project, metadata.name)
+            }
+            v1::Kind::Hub | v1::Kind::Cluster | v1::Kind::Unspecified => metadata.name,
+        }
+    }
+
+    pub(super) fn parse(token: &str) -> Result<Option<Self>, Error> {
         let refuse = || Error::Invalid(format!("page_token {token:?} was not given by a hub"));
         if token.is_empty() {
             return Ok(None);
@@ -254,5 +279,22 @@ mod tests {
         for bad in ["eu web", "EU", "eu default/WEB"] {
             assert!(Position::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_page_ends_by_bytes_and_holds_at_least_one_item() {
+        let item = |name: &str, bytes: usize| {
+            let metadata = v1::Metadata { name: name.to_owned(), ..v1::Metadata::default() };
+            let spec = v1::WorkloadSpec { manifests: vec!["x".repeat(bytes)], ..Default::default() };
+            let spec = Some(v1::object::Spec::Workload(spec));
+            v1::Object { metadata: Some(metadata), spec, status: None }
+        };
+        let mut page = Page { limit: 10, bytes: 0, answer: ListResponse::default() };
+        assert!(page.add(item("a", 3 * PAGE_BYTES_MAX)));
+        assert!(!page.add(item("b", 10)));
+        assert_eq!(page.answer.next_page_token, Position::token_of(&item("a", 0)));
+        let mut page = Page { limit: 2, bytes: 0, answer: ListResponse::default() };
+        assert!(page.add(item("a", 10)) && page.add(item("b", 10)) && !page.add(item("c", 10)));
+        assert_eq!(page.answer.items.len(), 2);
     }
 }

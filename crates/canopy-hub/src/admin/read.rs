@@ -13,32 +13,53 @@ use super::error::Error;
 use super::show;
 
 impl Api {
+    /// An object that applies here: one that is at home here, or inherited.
     pub(super) async fn get(&self, request: v1::GetRequest) -> Result<v1::Object, Error> {
         let wanted = request.object.ok_or(missing("object"))?;
         let kind = inbound::kind(wanted.kind())?;
-        if matches!(kind, Kind::Hub | Kind::Cluster) {
+        if kind.role().is_some() {
             return self.get_node(kind, &wanted.name).await;
         }
         let name = inbound::object_name(&wanted.project, &wanted.name)?;
-        let answer = move |hub: &Hub| hub.find(kind, &name).map(|found| full(hub, found));
+        let home = match wanted.home.as_str() {
+            "" => None,
+            home => Some(inbound::path("object.home", home)?),
+        };
+        let answer = move |hub: &Hub| {
+            let found = match home {
+                Some(home) => hub.find_at(&home, kind, &name),
+                None => hub.find_nearest(kind, &name),
+            };
+            found.map(|found| full(hub, found))
+        };
         let found = self.hub.read(answer).await?;
         let mut found = found.ok_or_else(|| self.not_found(kind, &wanted.name))?;
-        self.fill(&mut found)?;
+        self.fill(&mut found);
         Ok(found)
     }
 
-    /// Adds the manifests that are a blob.
-    pub(super) fn fill(&self, shown: &mut v1::Object) -> Result<(), Error> {
-        let detail = shown.status.as_ref().and_then(|status| status.detail.as_ref());
-        if let (Some(object::Spec::Workload(spec)), Some(status::Detail::Workload(status))) =
-            (&mut shown.spec, detail)
-            && spec.manifests.is_empty()
-            && let Ok(digest) = status.revision.parse::<Digest>()
-        {
-            let content = block_in_place(|| self.content.blobs().get(&digest)).map_err(Error::Content)?;
-            content.iter().for_each(|content| add(spec, content));
+    /// Adds the manifests that are a blob. Where it cannot be read, the object says so.
+    pub(super) fn fill(&self, shown: &mut v1::Object) {
+        let Some(status) = &mut shown.status else { return };
+        let (Some(object::Spec::Workload(spec)), Some(status::Detail::Workload(detail))) =
+            (&mut shown.spec, &status.detail)
+        else {
+            return;
+        };
+        let Ok(digest) = detail.revision.parse::<Digest>() else { return };
+        if !spec.manifests.is_empty() {
+            return;
         }
-        Ok(())
+        let problem = match block_in_place(|| self.content.blobs().get(&digest)) {
+            Ok(Some(content)) => match outbound::fill(spec, &content) {
+                Ok(()) => return,
+                Err(error) => one_line(&error),
+            },
+            Ok(None) => format!("{digest} is not here: it is missing or was damaged"),
+            Err(error) => one_line(&error),
+        };
+        warn!(problem, "a workload is shown without its manifests");
+        status.conditions.insert(0, show::unreadable(&problem, status.observed_generation));
     }
 
     async fn get_node(&self, kind: Kind, path: &str) -> Result<v1::Object, Error> {
@@ -46,15 +67,15 @@ impl Api {
             let uid = self.peer.uid;
             return Ok(self.hub.read(move |hub| show::this_hub(hub, uid)).await?);
         }
-        let node = self.node(&self.child_name(path)?).await?;
-        if node.kind() == show::kind(kind) { Ok(node) } else { Err(self.not_found(kind, path)) }
+        self.node(kind, &self.child_name(kind, path)?).await
     }
 
     /// A child with all that is known about it.
-    pub(super) async fn node(&self, name: &Name) -> Result<v1::Object, Error> {
+    pub(super) async fn node(&self, kind: Kind, name: &Name) -> Result<v1::Object, Error> {
         let child = name.clone();
         let found = self.hub.read(move |hub| show::node(hub, clock::now(), &child, true)).await?;
-        found.ok_or_else(|| self.not_found(Kind::Cluster, self.peer.path.child(name)))
+        let found = found.filter(|node| node.kind() == show::kind(kind));
+        found.ok_or_else(|| self.not_found(kind, self.peer.path.child(name)))
     }
 }
 
@@ -63,14 +84,9 @@ pub(super) fn full(hub: &Hub, found: &Object) -> v1::Object {
     let mut shown = show::object(hub, found);
     let content = found.workload().and_then(|workload| workload.revision.inline.as_ref());
     if let (Some(object::Spec::Workload(spec)), Some(content)) = (&mut shown.spec, content) {
-        add(spec, content);
+        outbound::fill(spec, content).unwrap_or_else(|error| {
+            warn!(error = one_line(&error), "a workload is shown without its manifests");
+        });
     }
     shown
-}
-
-/// Adds a content to a specification. One that is broken is shown without.
-fn add(spec: &mut v1::WorkloadSpec, content: &[u8]) {
-    if let Err(error) = outbound::fill(spec, content) {
-        warn!(error = one_line(&error), "a workload is shown without its manifests");
-    }
 }

@@ -9,17 +9,17 @@ use canopy_node::clock;
 use canopy_proto::admin::v1::{self, object, status};
 use canopy_proto::convert::outbound;
 
-/// An object that is at home here, without its manifests.
+/// An object that applies here, without its manifests; how it is doing below this hub.
 pub(super) fn object(hub: &Hub, object: &Object) -> v1::Object {
     let uid = object.metadata.uid;
     let (conditions, detail) = match &object.spec {
         Spec::Placement(_) => {
-            let view = hub.placement_view(uid).expect("a placement that is at home here");
+            let view = hub.placement_view(uid).expect("a placement that applies here");
             let status = v1::PlacementStatus { selected: view.selected, wanted: view.wanted };
             (view.conditions, status::Detail::Placement(status))
         }
         Spec::Workload(workload) => {
-            let view = hub.workload_view(clock::now(), uid).expect("a workload that is at home here");
+            let view = hub.workload_view(clock::now(), uid).expect("a workload that applies here");
             let status = v1::WorkloadStatus {
                 counts: Some(outbound::counts(&view.summary.counts)),
                 revision: workload.revision.digest.to_string(),
@@ -32,9 +32,9 @@ pub(super) fn object(hub: &Hub, object: &Object) -> v1::Object {
     v1::Object { status: Some(observed(&conditions, generation, detail)), ..outbound::object(object) }
 }
 
-/// The object of this uid that is at home here.
+/// The object of this uid that applies here.
 pub(super) fn by_uid(hub: &Hub, uid: Uid) -> Option<v1::Object> {
-    hub.objects().find(|found| found.metadata.uid == uid).map(|found| object(hub, found))
+    hub.object(uid).map(|found| object(hub, found))
 }
 
 /// A hub or cluster directly below. `full` also tells what runs on a cluster.
@@ -64,7 +64,10 @@ pub(super) fn node(hub: &Hub, now: Now, name: &Name, full: bool) -> Option<v1::O
         name: view.path.to_string(),
         uid: view.record.uid.to_string(),
         home: hub.path().to_string(),
+        resource_version: outbound::resource_version(view.record.version),
         labels: view.record.labels.clone().into_iter().collect(),
+        created_by: view.record.created_by.clone(),
+        created_ms: view.record.created.0,
         ..v1::Metadata::default()
     };
     let status = observed(&view.conditions, 0, detail);
@@ -107,6 +110,13 @@ pub(super) fn tree_node(view: &NodeView<'_>) -> v1::TreeNode {
 /// A condition of something without generations.
 pub(super) fn condition(condition: &Condition) -> v1::Condition {
     outbound::condition(condition, Wall(0), 0)
+}
+
+/// The condition of a workload whose content cannot be shown.
+pub(super) fn unreadable(problem: &str, generation: u64) -> v1::Condition {
+    let message = format!("the manifests are left out: {problem}");
+    let condition = Condition { kind: "ContentReadable", status: Some(false), reason: "Unreadable", message };
+    outbound::condition(&condition, Wall(0), generation)
 }
 
 /// What sort of thing is shown.

@@ -1,65 +1,68 @@
 //! The tree of hubs and clusters below a hub.
 
 use canopy_core::Hub;
-use canopy_identity::key;
-use canopy_model::{Name, Role};
+use canopy_model::{Name, Role, Uid};
 use canopy_node::clock;
-use canopy_proto::admin::v1::relay::Call;
-use canopy_proto::admin::v1::relay_answer::Result as Answer;
 use canopy_proto::admin::v1::{TreeNode, TreeRequest, TreeResponse, Unanswered};
-use canopy_proto::convert::{one_line, outbound};
+use canopy_proto::convert::outbound;
+use futures::StreamExt;
+use prost::Message;
 
-use super::api::{Api, Caller};
+use super::api::{ANSWER_BYTES_MAX, Api, Caller};
 use super::error::Error;
+use super::region::REGIONS_AT_ONCE;
 use super::show;
 
-/// The most nodes of an answer: with 200 bytes each they fit into a message of the link.
-const NODES_MAX: usize = 10_000;
+/// The most bytes of the nodes of an answer: about ten thousand, and as much again may tell who did
+/// not answer.
+const NODES_BYTES_MAX: usize = ANSWER_BYTES_MAX / 2;
 
 impl Api {
     pub(super) async fn tree(&self, caller: &Caller, request: TreeRequest) -> Result<TreeResponse, Error> {
         let uid = self.peer.uid;
         let (this, children) = self.hub.read(move |hub| own_level(hub, uid)).await?;
+        let branches = futures::stream::iter(children).map(|child| self.branch(caller, child, request.depth));
+        let mut branches = std::pin::pin!(branches.buffered(REGIONS_AT_ONCE));
         let mut answer = TreeResponse { nodes: vec![this], unanswered: Vec::new() };
-        for (name, role, node) in children {
-            if answer.nodes.len() >= NODES_MAX {
-                let reason = format!("more than {NODES_MAX} nodes: ask for less --depth, or for a region");
-                answer.unanswered.push(Unanswered { path: node.path, reason });
-                break;
-            }
-            if role == Role::Agent || request.depth == 1 {
-                answer.nodes.push(node);
-                continue;
-            }
-            let below = TreeRequest { path: node.path.clone(), depth: request.depth.saturating_sub(1) };
-            let caller = Caller { id: key::random_uid(), ..caller.clone() };
-            match self.relay(&caller, &name, Call::Tree(below)).await {
-                Ok(Answer::Tree(mut part)) => {
-                    // What a hub says about itself is its own; how it is connected, its parent knows.
-                    if let Some(first) = part.nodes.first_mut() {
-                        first.connected = node.connected;
-                        first.age_ms = node.age_ms;
-                    }
-                    answer.nodes.append(&mut part.nodes);
-                    answer.unanswered.append(&mut part.unanswered);
+        let mut bytes = 0;
+        while let Some(branch) = branches.next().await {
+            answer.unanswered.extend(branch.unanswered);
+            for node in branch.nodes {
+                bytes += node.encoded_len();
+                if bytes > NODES_BYTES_MAX {
+                    let reason = "the answer is full; this and all that follows is left out: ask for fewer \
+                                  levels, or for a part of the tree";
+                    answer.unanswered.push(Unanswered { path: node.path, reason: reason.to_owned() });
+                    return Ok(answer);
                 }
-                Ok(_) => leave_out(&mut answer, node, "it answered something else"),
-                Err(error) => leave_out(&mut answer, node, &one_line(&error)),
+                answer.nodes.push(node);
             }
         }
         Ok(answer)
     }
+
+    /// A child with what stands below it.
+    async fn branch(&self, caller: &Caller, (name, role, node): Child, depth: u32) -> TreeResponse {
+        if role == Role::Agent || depth == 1 {
+            return TreeResponse { nodes: vec![node], unanswered: Vec::new() };
+        }
+        let below = TreeRequest { path: node.path.clone(), depth: depth.saturating_sub(1) };
+        match self.tree_region(caller, &name, below).await {
+            Ok(mut part) => {
+                // What a hub says about itself is its own; how it is connected, its parent knows.
+                if let Some(first) = part.nodes.first_mut() {
+                    (first.connected, first.age_ms) = (node.connected, node.age_ms);
+                }
+                part
+            }
+            Err(missing) => TreeResponse { nodes: vec![node], unanswered: vec![missing] },
+        }
+    }
 }
 
-/// Shows a hub without what stands below it.
-fn leave_out(answer: &mut TreeResponse, node: TreeNode, reason: &str) {
-    answer.unanswered.push(Unanswered { path: node.path.clone(), reason: reason.to_owned() });
-    answer.nodes.push(node);
-}
+type Child = (Name, Role, TreeNode);
 
-type Children = Vec<(Name, Role, TreeNode)>;
-
-fn own_level(hub: &Hub, uid: canopy_model::Uid) -> (TreeNode, Children) {
+fn own_level(hub: &Hub, uid: Uid) -> (TreeNode, Vec<Child>) {
     let this = TreeNode {
         path: hub.path().to_string(),
         role: outbound::role(Role::Hub).into(),

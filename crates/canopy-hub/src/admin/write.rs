@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use canopy_core::command::{Outcome, Refusal, Verb};
+use canopy_core::Hub;
+use canopy_core::command::{Meant, Outcome, Verb};
 use canopy_core::link::Row;
 use canopy_core::row::{Body, Key, Payload, RowKind};
 use canopy_identity::key;
 use canopy_model::workload::INLINE_BYTES_MAX;
 use canopy_model::{
     Boot, Cursor, Digest, Home, Incarnation, Kind, Labels, Metadata, Name, Object, ObjectName,
-    ResourceVersion, Revision, Spec, Uid, Wall,
+    ResourceVersion, Revision, Role, Spec, Uid, Wall, labels,
 };
 use canopy_proto::admin::v1::{self, object};
-use canopy_proto::convert::{inbound, outbound};
+use canopy_proto::convert::inbound;
 use canopy_proto::link;
 use canopy_proto::wire::row::VALUE_BYTES_MAX;
 use prost::Message;
@@ -22,6 +23,11 @@ use tokio::task::block_in_place;
 use super::api::{Api, Caller, missing};
 use super::error::Error;
 use super::show;
+
+/// The most bytes of a workload's content: with all that stands beside it, it fits into an answer.
+const CONTENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// The most bytes of the orphans of an answer; several thousand. The rest is counted.
+const ORPHANS_BYTES_MAX: usize = 1024 * 1024;
 
 impl Api {
     pub(super) async fn apply(
@@ -32,42 +38,54 @@ impl Api {
         let object = request.object.ok_or(missing("object"))?;
         let metadata = object.metadata.ok_or(missing("metadata"))?;
         let labels = inbound::labels(&metadata.labels)?;
+        let expected = inbound::resource_version(&request.if_resource_version)?;
         let mut large = None;
         let spec = match object.spec.ok_or(missing("spec"))? {
             object::Spec::Placement(spec) => Spec::Placement(inbound::placement(&spec)?),
             object::Spec::Workload(spec) => {
                 Spec::Workload(inbound::workload(&spec, |content| revision(content, &mut large))?)
             }
-            object::Spec::Cluster(_) | object::Spec::Hub(_) => {
-                return self.apply_labels(caller, &metadata.name, labels).await;
+            object::Spec::Cluster(_) => {
+                return self.apply_labels(caller, Role::Agent, &metadata.name, labels, expected).await;
+            }
+            object::Spec::Hub(_) => {
+                return self.apply_labels(caller, Role::Hub, &metadata.name, labels, expected).await;
             }
         };
         let name = inbound::object_name(&metadata.project, &metadata.name)?;
-        let expected = inbound::resource_version(&request.if_resource_version)?;
+        self.check_home(spec.kind(), &name, &metadata.home).await?;
         self.check_size(caller, &name, &labels, &spec)?;
-        let uid = self.uid_for(&metadata.uid).await?;
         if let Some(content) = large {
+            let bytes = content.len();
+            if bytes > CONTENT_BYTES_MAX {
+                return Err(Error::ContentTooLarge { bytes, max: CONTENT_BYTES_MAX });
+            }
             block_in_place(|| self.content.blobs().put(&content)).map_err(Error::Content)?;
         }
-        let verb = Verb::Apply { name, labels, spec, uid, expected };
-        let (outcome, object) = match self.command(caller, verb).await? {
-            Outcome::Created(object) => (v1::apply_response::Outcome::Created, object),
-            Outcome::Configured(object) => (v1::apply_response::Outcome::Configured, object),
-            Outcome::Unchanged(object) => (v1::apply_response::Outcome::Unchanged, object),
-            other => return Err(unexpected(&other)),
+        let uid = match metadata.uid.as_str() {
+            "" => Meant::Any { fresh: key::random_uid() },
+            named => Meant::This(inbound::uid("metadata.uid", named)?),
         };
-        let uid = object.metadata.uid;
-        let shown = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
-        let object = shown.unwrap_or_else(|| outbound::object(&object));
-        Ok(v1::ApplyResponse { object: Some(object), outcome: outcome.into() })
+        let outcome = self.command(caller, Verb::Apply { name, labels, spec, uid, expected }).await?;
+        let (outcome, uid) = applied(caller, &outcome)?;
+        let object = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
+        Ok(v1::ApplyResponse { object, outcome: outcome.into() })
     }
 
-    /// An object that names the uid of an orphan adopts it; any other gets a fresh one.
-    async fn uid_for(&self, named: &str) -> Result<Uid, Error> {
-        let fresh = key::random_uid();
-        let Ok(named) = named.parse::<Uid>() else { return Ok(fresh) };
-        let is_orphan = self.hub.read(move |hub| hub.orphans().iter().any(|(uid, _)| *uid == named)).await?;
-        Ok(if is_orphan { named } else { fresh })
+    /// The name of an inherited object is not taken for a new one, or an absent one, by accident.
+    async fn check_home(&self, kind: Kind, name: &ObjectName, home: &str) -> Result<(), Error> {
+        if !home.is_empty() {
+            return Ok(());
+        }
+        let wanted = name.clone();
+        let found = move |hub: &Hub| Some(hub.find_nearest(kind, &wanted)?.metadata.home.path.clone());
+        match self.hub.read(found).await? {
+            Some(home) if home != self.peer.path => {
+                let (name, here) = (name.name.clone(), self.peer.path.clone());
+                Err(Error::Inherited { kind, name, home, here })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is kept must fit into a row, and into a record of the store.
@@ -96,7 +114,7 @@ impl Api {
         let row = Row { key, version: u64::MAX, payload: Some(largest) };
         let bytes = link::v1::Row::from(&row).encoded_len();
         if bytes > VALUE_BYTES_MAX {
-            return Err(Error::TooLarge { bytes, max: VALUE_BYTES_MAX });
+            return Err(Error::ObjectTooLarge { bytes, max: VALUE_BYTES_MAX });
         }
         Ok(())
     }
@@ -106,28 +124,17 @@ impl Api {
     async fn apply_labels(
         &self,
         caller: &Caller,
+        role: Role,
         path: &str,
         labels: Labels,
+        expected: Option<ResourceVersion>,
     ) -> Result<v1::ApplyResponse, Error> {
-        let name = self.child_name(path)?;
-        let recorded = self.labels_of(&name).await?;
-        let changes = labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
-        self.command(caller, Verb::Label { name: name.clone(), changes, overwrite: true }).await?;
-        let unchanged = labels.iter().all(|(key, value)| recorded.get(key) == Some(value));
-        let outcome = match unchanged {
-            true => v1::apply_response::Outcome::Unchanged,
-            false => v1::apply_response::Outcome::Configured,
-        };
-        Ok(v1::ApplyResponse { object: Some(self.node(&name).await?), outcome: outcome.into() })
-    }
-
-    async fn labels_of(&self, child: &Name) -> Result<Labels, Error> {
-        let name = child.clone();
-        let labels = move |hub: &canopy_core::Hub| {
-            hub.children().get(&name)?.record.as_ref().map(|record| record.labels.clone())
-        };
-        let found = self.hub.read(labels).await?;
-        found.ok_or_else(|| self.not_found(Kind::Cluster, self.peer.path.child(child)))
+        let name = self.child_name(role.kind(), path)?;
+        let changes = labels.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let verb = Verb::Label { role, name: name.clone(), changes, overwrite: true, expected };
+        let (outcome, _) = applied(caller, &self.command(caller, verb).await?)?;
+        let object = Some(self.node(role.kind(), &name).await?);
+        Ok(v1::ApplyResponse { object, outcome: outcome.into() })
     }
 
     pub(super) async fn delete(
@@ -137,16 +144,17 @@ impl Api {
     ) -> Result<v1::DeleteResponse, Error> {
         let object = request.object.ok_or(missing("object"))?;
         let (kind, forget) = (inbound::kind(object.kind())?, request.forget);
-        if matches!(kind, Kind::Hub | Kind::Cluster) {
-            let name = self.child_name(&object.name)?;
-            self.command(caller, Verb::Release { name: name.clone(), forget }).await?;
-            return Ok(v1::DeleteResponse { object: self.node(&name).await.ok() });
+        let expected = inbound::resource_version(&request.if_resource_version)?;
+        if let Some(role) = kind.role() {
+            let name = self.child_name(kind, &object.name)?;
+            self.command(caller, Verb::Release { role, name: name.clone(), forget, expected }).await?;
+            return Ok(v1::DeleteResponse { object: self.node(kind, &name).await.ok() });
         }
         let name = inbound::object_name(&object.project, &object.name)?;
-        let found = self.find(kind, &name).await?;
-        self.command(caller, Verb::Delete { kind, name, forget, expected: None }).await?;
-        let uid = found.metadata.uid;
-        Ok(v1::DeleteResponse { object: self.hub.read(move |hub| show::by_uid(hub, uid)).await? })
+        self.check_home(kind, &name, &object.home).await?;
+        self.command(caller, Verb::Delete { kind, name: name.clone(), forget, expected }).await?;
+        let left = move |hub: &Hub| hub.find(kind, &name).map(|found| show::object(hub, found));
+        Ok(v1::DeleteResponse { object: self.hub.read(left).await? })
     }
 
     pub(super) async fn label(
@@ -160,22 +168,24 @@ impl Api {
         let set = inbound::labels(&request.set)?.into_iter().map(|(key, value)| (key, Some(value)));
         let changes: BTreeMap<String, Option<String>> = removed.chain(set).collect();
         let overwrite = request.overwrite;
-        if matches!(kind, Kind::Hub | Kind::Cluster) {
-            let name = self.child_name(&object.name)?;
-            self.command(caller, Verb::Label { name: name.clone(), changes, overwrite }).await?;
-            return self.node(&name).await;
+        if let Some(role) = kind.role() {
+            let name = self.child_name(kind, &object.name)?;
+            let verb = Verb::Label { role, name: name.clone(), changes, overwrite, expected: None };
+            self.command(caller, verb).await?;
+            return self.node(kind, &name).await;
         }
         let name = inbound::object_name(&object.project, &object.name)?;
-        let found = self.find(kind, &name).await?;
-        let labels = changed(&found.metadata.labels, changes, overwrite)?;
+        self.check_home(kind, &name, &object.home).await?;
+        let wanted = name.clone();
+        let found = self.hub.read(move |hub| hub.find(kind, &wanted).cloned()).await?;
+        let found = found.ok_or_else(|| self.not_found(kind, &name.name))?;
+        let labels = labels::change(&found.metadata.labels, changes, overwrite)
+            .map_err(|taken| Error::Refused(taken.into()))?;
         self.check_size(caller, &name, &labels, &found.spec)?;
         let Metadata { uid, resource_version, .. } = found.metadata;
-        let expected = Some(resource_version);
-        self.command(
-            caller,
-            Verb::Apply { name: name.clone(), labels, spec: found.spec.clone(), uid, expected },
-        )
-        .await?;
+        let (spec, expected) = (found.spec.clone(), Some(resource_version));
+        let verb = Verb::Apply { name: name.clone(), labels, spec, uid: Meant::This(uid), expected };
+        self.command(caller, verb).await?;
         let shown = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
         shown.ok_or_else(|| self.not_found(kind, &name.name))
     }
@@ -191,7 +201,16 @@ impl Api {
             clusters: orphan.clusters,
             reason: "its home does not know it: the home, or this hub, lost its memory".to_owned(),
         });
-        Ok(v1::ListOrphansResponse { orphans: orphans.collect() })
+        let mut answer = v1::ListOrphansResponse::default();
+        let mut bytes = 0;
+        for orphan in orphans {
+            bytes += orphan.encoded_len();
+            match bytes > ORPHANS_BYTES_MAX {
+                true => answer.left_out += 1,
+                false => answer.orphans.push(orphan),
+            }
+        }
+        Ok(answer)
     }
 
     pub(super) async fn drop_orphan(
@@ -200,17 +219,6 @@ impl Api {
         request: v1::DropOrphanRequest,
     ) -> Result<v1::DropOrphanResponse, Error> {
         let uid = inbound::uid("uid", &request.uid)?;
-        let orphans = self.hub.read(|hub| hub.orphans()).await?;
-        let found = orphans.into_iter().find(|(orphan, _)| *orphan == uid).map(|(_, orphan)| orphan);
-        let orphan = found.ok_or_else(|| Error::NotFound {
-            kind: "Orphan",
-            name: uid.to_string(),
-            home: self.peer.path.clone(),
-        })?;
-        if orphan.home.path != self.peer.path {
-            let (home, here) = (orphan.home.path, self.peer.path.clone());
-            return Err(Error::Above { home, here });
-        }
         self.command(caller, Verb::Drop(uid)).await?;
         Ok(v1::DropOrphanResponse {})
     }
@@ -222,19 +230,13 @@ impl Api {
     }
 
     /// The last segment of the path of a child of this hub.
-    pub(super) fn child_name(&self, path: &str) -> Result<Name, Error> {
+    pub(super) fn child_name(&self, kind: Kind, path: &str) -> Result<Name, Error> {
         let path = inbound::path("metadata.name", path)?;
         if path == self.peer.path {
             let text = "a hub's own record is kept by the hub above: ask that one";
             return Err(Error::Invalid(text.to_owned()));
         }
-        path.name().ok_or_else(|| self.not_found(Kind::Hub, &path))
-    }
-
-    pub(super) async fn find(&self, kind: Kind, name: &ObjectName) -> Result<Arc<Object>, Error> {
-        let wanted = name.clone();
-        let found = self.hub.read(move |hub| hub.find(kind, &wanted).cloned()).await?;
-        found.ok_or_else(|| self.not_found(kind, &name.name))
+        path.name().ok_or_else(|| self.not_found(kind, &path))
     }
 }
 
@@ -245,28 +247,12 @@ fn revision(content: &[u8], large: &mut Option<Vec<u8>>) -> Revision {
     Revision { digest: Digest(blake3::hash(content).into()), size: content.len() as u64, inline }
 }
 
-fn changed(
-    labels: &Labels,
-    changes: BTreeMap<String, Option<String>>,
-    overwrite: bool,
-) -> Result<Labels, Error> {
-    let mut labels = labels.clone();
-    for (key, value) in changes {
-        match (labels.get(&key), value) {
-            (Some(old), Some(new)) if *old != new && !overwrite => {
-                return Err(Error::Refused(Refusal::LabelExists { value: old.clone(), key }));
-            }
-            (_, Some(new)) => {
-                labels.insert(key, new);
-            }
-            (_, None) => {
-                labels.remove(&key);
-            }
-        }
+/// What an outcome says about the object that was applied.
+fn applied(caller: &Caller, outcome: &Outcome) -> Result<(v1::apply_response::Outcome, Uid), Error> {
+    match outcome {
+        Outcome::Created(uid) => Ok((v1::apply_response::Outcome::Created, *uid)),
+        Outcome::Configured(uid) => Ok((v1::apply_response::Outcome::Configured, *uid)),
+        Outcome::Unchanged(uid) => Ok((v1::apply_response::Outcome::Unchanged, *uid)),
+        Outcome::Deleted | Outcome::Done | Outcome::Refused(_) => Err(Error::IdUsed(caller.id)),
     }
-    Ok(labels)
-}
-
-fn unexpected(outcome: &Outcome) -> Error {
-    Error::Invalid(format!("the same call id was used for something else before: {outcome:?}"))
 }

@@ -45,7 +45,11 @@ impl Root {
 
     async fn forget_press(&mut self) {
         let object = get(v1::Kind::Cluster, "press-3", "").object;
-        self.hub.client.delete(v1::DeleteRequest { object, forget: true }).await.unwrap();
+        self.hub
+            .client
+            .delete(v1::DeleteRequest { object, forget: true, ..Default::default() })
+            .await
+            .unwrap();
     }
 }
 

@@ -59,7 +59,7 @@ fn start<M: Machine + Send + 'static>(machine: M) -> Bench<M> {
 }
 
 fn accept(number: u128) -> Command {
-    let record = Record { uid: Uid(number), role: Role::Agent, labels: BTreeMap::new(), leaving: false };
+    let record = Record::new(Uid(number), Role::Agent, BTreeMap::new());
     let name: Name = format!("press-{number}").parse().unwrap();
     Command { id: Uid(number), principal: "test".to_owned(), verb: Verb::Accept { name, record } }
 }
@@ -106,7 +106,7 @@ async fn what_waits_shares_a_commit_and_reads_see_it() {
     bench.allow.send(true).unwrap();
     bench.allow.send(true).unwrap();
     for command in commands {
-        assert!(matches!(command.await.unwrap(), Ok(Outcome::Recorded(_))));
+        assert!(matches!(command.await.unwrap(), Ok(Outcome::Created(_))));
     }
     assert_eq!(*bench.journal.lock().unwrap(), ["commit", "commit"], "the start, and all hundred together");
     assert_eq!(bench.handle.read(|hub| hub.children().len()).await, Ok(100));

@@ -80,10 +80,10 @@ fn name(field: impl Into<String>, text: &str) -> Result<Name, Error> {
     text.parse().map_err(|source| Error::Name { field: field.into(), source })
 }
 
-/// The labels, each one checked.
+/// The labels, checked.
 pub fn labels(given: &HashMap<String, String>) -> Result<Labels, Error> {
     let labels: Labels = given.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    labels.iter().try_for_each(|(key, value)| labels::check(key, value)).map_err(Error::Label)?;
+    labels::check_all(&labels).map_err(Error::Label)?;
     Ok(labels)
 }
 
@@ -191,4 +191,16 @@ fn manifest(text: &str) -> Result<Value, &'static str> {
     }
     value.sort_all_objects();
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_bounded_together() {
+        let many = |count| (0..count).map(|at| (format!("{at:0>63}"), "x".repeat(57))).collect();
+        assert!(labels(&many(64)).is_ok());
+        assert!(matches!(labels(&many(65)), Err(Error::Label(labels::Error::TooMany { .. }))));
+    }
 }

@@ -11,6 +11,10 @@ use super::part::{bytes, read_labels, read_name, read_uid, read_uids, uids};
 use super::{Error, required};
 use crate::link::v1;
 
+/// The longest name of whoever admitted a child, in bytes: a path of the greatest depth has 511. A
+/// child tells its own record, and what it tells is stored.
+const PRINCIPAL_BYTES_MAX: usize = 512;
+
 impl From<&Object> for v1::Object {
     fn from(object: &Object) -> Self {
         let spec = match &object.spec {
@@ -166,6 +170,9 @@ impl From<&Record> for v1::Record {
             role: role.into(),
             labels: record.labels.clone(),
             leaving: record.leaving,
+            resource_version: record.version.0,
+            created_by: record.created_by.clone(),
+            created_ms: record.created.0,
         }
     }
 }
@@ -179,11 +186,18 @@ impl TryFrom<v1::Record> for Record {
             v1::Role::Agent => Role::Agent,
             v1::Role::Unspecified => return Err(Error::Missing("record.role")),
         };
+        let actual = record.created_by.len();
+        if actual > PRINCIPAL_BYTES_MAX {
+            return Err(Error::TooLarge { field: "record.created_by", actual, max: PRINCIPAL_BYTES_MAX });
+        }
         Ok(Self {
             uid: read_uid("record.uid", &record.uid)?,
             role,
             labels: read_labels(record.labels)?,
             leaving: record.leaving,
+            version: ResourceVersion(record.resource_version),
+            created_by: record.created_by,
+            created: Wall(record.created_ms),
         })
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn read_path(field: &'static str, text: &str) -> Result<Path, Error> 
 }
 
 pub(crate) fn read_labels(map: Labels) -> Result<Labels, Error> {
-    map.iter().try_for_each(|(key, value)| labels::check(key, value))?;
+    labels::check_all(&map)?;
     Ok(map)
 }
 

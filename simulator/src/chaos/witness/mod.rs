@@ -73,8 +73,8 @@ impl Witness {
 impl World {
     pub(crate) fn witness_command(&mut self, command: &Command, outcome: Option<&Outcome>) {
         match (&command.verb, outcome) {
-            (_, Some(Outcome::Created(object) | Outcome::Configured(object))) => {
-                self.witness.deleted.remove(&object.metadata.uid);
+            (_, Some(Outcome::Created(uid) | Outcome::Configured(uid))) => {
+                self.witness.deleted.remove(uid);
             }
             (Verb::Drop(uid), _) => {
                 self.witness.dropped.insert(*uid);

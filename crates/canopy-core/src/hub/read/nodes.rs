@@ -1,0 +1,134 @@
+//! Hubs and clusters directly below, and this hub itself.
+
+use std::time::Duration;
+
+use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Record, Role, Uid, Work};
+
+use super::{SILENT, condition, join};
+use crate::hub::state::{Child, Hub};
+use crate::link::HEARTBEAT_EVERY;
+use crate::row::{Body, Key, RowKind};
+
+/// A child that was silent for longer is no longer shown as available: three heartbeats.
+pub const SILENT_AFTER: Duration = HEARTBEAT_EVERY.saturating_mul(3);
+
+const CLAIMS: Key = Key { kind: RowKind::Claims, uid: Uid(0) };
+
+/// A hub or cluster directly below.
+#[derive(Debug)]
+pub struct NodeView<'a> {
+    /// Where it stands.
+    pub path: Path,
+    /// What is recorded about it.
+    pub record: &'a Record,
+    /// Whether its connection is open.
+    pub connected: bool,
+    /// How long ago it was heard last; since this hub's start if it was not heard since.
+    pub age: Duration,
+    /// What stands below it, if it is a hub.
+    pub fleet: Fleet,
+    /// The last of them is Ready, which sums up.
+    pub conditions: Vec<Condition>,
+}
+
+impl Hub {
+    /// Whether this hub decides, and if not, what it waits for.
+    pub fn readiness(&self) -> Condition {
+        let wishes_known =
+            self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
+        let (status, reason, message) = if self.started.is_none() {
+            (false, "Starting", "the hub is starting".to_owned())
+        } else if !wishes_known {
+            let message = "waiting for the parent's wishes; everything below stays as it is".to_owned();
+            (false, "WaitingForParent", message)
+        } else if self.grace_until.is_some() {
+            let names = join(self.missing());
+            (false, "WaitingForChildren", format!("waiting for the first report of {names}"))
+        } else if self.history.recovering {
+            let message = "clusters may be missing after the store was lost or restored; nothing new is \
+                           selected until an administrator forgets those that are missing";
+            (false, "Recovering", message.to_owned())
+        } else {
+            (true, "Ready", String::new())
+        };
+        Condition { kind: "Ready", status: Some(status), reason, message }
+    }
+
+    /// The recorded children that have not reported in the present incarnation.
+    pub fn missing(&self) -> Vec<Path> {
+        let heard = |child: &Child| child.edge.inbox.is_heard(self.history.incarnation);
+        let missing = self.children.iter().filter(|(_, child)| child.record.is_some() && !heard(child));
+        missing.map(|(name, _)| self.path.child(name)).collect()
+    }
+
+    /// A recorded child.
+    pub fn node(&self, now: Now, name: &Name) -> Option<NodeView<'_>> {
+        let child = self.children.get(name)?;
+        let record = child.record.as_ref()?;
+        let age = self.age(now, child);
+        let fleet = match child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
+            Some(Body::Fleet(fleet)) => *fleet,
+            _ => Fleet::default(),
+        };
+        Some(NodeView {
+            path: self.path.child(name),
+            record,
+            connected: child.edge.is_connected(),
+            age,
+            fleet,
+            conditions: self.node_conditions(child, record, age),
+        })
+    }
+
+    fn node_conditions(&self, child: &Child, record: &Record, age: Duration) -> Vec<Condition> {
+        let joined = child.edge.inbox.is_heard(self.history.incarnation);
+        let available = child.edge.is_connected() && age < SILENT_AFTER;
+        let silence = if child.edge.is_connected() {
+            format!("connected, and silent for {} s", age.as_secs())
+        } else {
+            format!("not connected; not heard for {} s or more", age.as_secs())
+        };
+        let accepted = condition("Accepted", Some(true), "Recorded", "");
+        let joined = match joined {
+            true => condition("Joined", Some(true), "Reported", ""),
+            false => condition("Joined", Some(false), "NotReported", "no complete report has arrived yet"),
+        };
+        let available = match available {
+            true => condition("Available", Some(true), "Connected", ""),
+            false => condition("Available", None, SILENT, &silence),
+        };
+        let ready = match (record.leaving, joined.status, available.status) {
+            (true, ..) => condition("Ready", Some(false), "Terminating", "what runs there is being removed"),
+            (_, Some(true), Some(true)) => condition("Ready", Some(true), "Ready", ""),
+            (_, _, Some(_)) => Condition { kind: "Ready", ..joined.clone() },
+            (_, _, None) => Condition { kind: "Ready", ..available.clone() },
+        };
+        match record.role {
+            Role::Agent => vec![accepted, joined, available, ready],
+            Role::Hub => vec![accepted, available, ready],
+        }
+    }
+
+    /// What an agent says about its cluster.
+    pub fn claims(&self, name: &Name) -> Claims {
+        let row = self.children.get(name).and_then(|child| child.edge.inbox.get(&CLAIMS));
+        match row.map(|row| &row.body) {
+            Some(Body::Claims(claims)) => claims.clone(),
+            _ => Claims::new(),
+        }
+    }
+
+    /// What runs on an own cluster, in the order of names.
+    pub fn works(&self, name: &Name) -> Vec<&Work> {
+        let rows = self.children.get(name).into_iter().flat_map(|child| child.edge.inbox.rows());
+        let mut works: Vec<&Work> = rows.filter_map(|(_, row)| row.payload.body.work()).collect();
+        works.sort_by(|a, b| (&a.name, &a.home.path).cmp(&(&b.name, &b.home.path)));
+        works
+    }
+
+    /// How long ago a child was heard; since this hub's start if it was not heard since.
+    pub(super) fn age(&self, now: Now, child: &Child) -> Duration {
+        let started = self.started.unwrap_or(now.uptime);
+        now.uptime.since(child.edge.freshness().map_or(started, |(heard, _)| heard))
+    }
+}
