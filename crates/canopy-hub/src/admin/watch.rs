@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use canopy_core::Hub;
+use canopy_core::hub::read::{SILENT, STALE};
 use canopy_model::{Kind, Name};
 use canopy_node::{Handle, clock, handle};
 use canopy_proto::admin::v1::watch_event::Type;
@@ -103,17 +104,17 @@ fn differences(shown: &Shown, present: &Shown) -> Vec<WatchEvent> {
     changed.chain(gone.map(|(_, object)| event(Type::Deleted, object))).collect()
 }
 
-/// The object without its age, nor the messages that tell it.
+/// The object without what only grows older: ages, and the messages that tell one.
 fn ageless(object: &v1::Object) -> v1::Object {
     let mut object = object.clone();
-    if let Some(status) = &mut object.status {
-        match &mut status.detail {
-            Some(status::Detail::Cluster(cluster)) => cluster.age_ms = 0,
-            Some(status::Detail::Hub(hub)) => hub.age_ms = 0,
-            Some(status::Detail::Placement(_) | status::Detail::Workload(_)) | None => return object,
-        }
-        status.conditions.iter_mut().for_each(|condition| condition.message.clear());
+    let Some(status) = &mut object.status else { return object };
+    match &mut status.detail {
+        Some(status::Detail::Cluster(cluster)) => cluster.age_ms = 0,
+        Some(status::Detail::Hub(hub)) => hub.age_ms = 0,
+        Some(status::Detail::Placement(_) | status::Detail::Workload(_)) | None => {}
     }
+    let tell_ages = |condition: &&mut v1::Condition| [SILENT, STALE].contains(&condition.reason.as_str());
+    status.conditions.iter_mut().filter(tell_ages).for_each(|condition| condition.message.clear());
     object
 }
 
@@ -144,5 +145,24 @@ mod tests {
             .collect();
         let expected = [(Type::Modified, "4"), (Type::Added, "5"), (Type::Deleted, "3")];
         assert_eq!(told, expected.map(|(kind, uid)| (kind, uid.to_owned())));
+    }
+
+    #[test]
+    fn a_workload_of_which_the_news_grow_older_has_not_changed() {
+        let workload = |reason: &str, message: &str| {
+            let condition = v1::Condition {
+                r#type: "Ready".to_owned(),
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+                ..Default::default()
+            };
+            let detail = Some(status::Detail::Workload(v1::WorkloadStatus::default()));
+            let status = v1::Status { conditions: vec![condition], detail, ..Default::default() };
+            v1::Object { metadata: None, spec: None, status: Some(status) }
+        };
+        let told = |before, after| differences(&shown(&[("a", before)]), &shown(&[("a", after)])).len();
+        assert_eq!(told(workload(STALE, "for 30 s"), workload(STALE, "for 35 s")), 0);
+        assert_eq!(told(workload("Ready", "3 of 3"), workload(STALE, "for 30 s")), 1);
+        assert_eq!(told(workload("Progressing", "1 of 3"), workload("Progressing", "2 of 3")), 1);
     }
 }
