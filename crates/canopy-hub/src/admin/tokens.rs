@@ -31,7 +31,10 @@ impl Api {
         };
         let life_secs = match request.ttl_seconds {
             0 => TOKEN_LIFE_SECS,
-            asked => asked.min(TOKEN_LIFE_MAX_SECS),
+            asked if asked > TOKEN_LIFE_MAX_SECS => {
+                return Err(Error::TokenLife { asked, max: TOKEN_LIFE_MAX_SECS });
+            }
+            asked => asked,
         };
         let labels = inbound::labels(&request.labels)?;
         let addresses = self.advertised.clone();
