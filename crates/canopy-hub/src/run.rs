@@ -165,7 +165,7 @@ async fn serve_probes(
         if hub.is_ready() {
             return Ok(());
         }
-        let why = hub.readiness();
+        let why = hub.ready();
         let trouble = contact.trouble().map(|trouble| format!("; {trouble}")).unwrap_or_default();
         Err(format!("{}: {}{trouble}", why.reason, why.message))
     };

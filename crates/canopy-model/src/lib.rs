@@ -32,7 +32,9 @@ pub use object::{
 pub use path::Path;
 pub use placement::Placement;
 pub use record::{Claims, Record, Role};
-pub use status::{Condition, Counts, Fleet, Health, MESSAGE_BYTES_MAX, Report, Stamp, Summary, Sync, Work};
+pub use status::{
+    Condition, Counts, Fleet, Health, MESSAGE_BYTES_MAX, Readiness, Report, Stamp, Summary, Sync, Work,
+};
 pub use time::{Now, Uptime, Wall};
 pub use uid::Uid;
 pub use workload::{Revision, Workload};

@@ -150,7 +150,39 @@ pub struct Summary {
     pub gone: bool,
 }
 
-/// How many clusters stand below a hub.
+/// Whether a hub decides, and if not, what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Readiness {
+    /// It decides.
+    Ready,
+    /// It has just been loaded.
+    Starting,
+    /// It does not know its parent's wishes in its present incarnation.
+    WaitingForParent,
+    /// It has not heard all its children since it lost its memory.
+    WaitingForChildren,
+    /// It decides, and starts nothing new: clusters may be missing.
+    Recovering,
+    /// It did not say, or in a word of a newer version.
+    #[default]
+    Unknown,
+}
+
+impl Readiness {
+    /// One CamelCase word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Starting => "Starting",
+            Self::WaitingForParent => "WaitingForParent",
+            Self::WaitingForChildren => "WaitingForChildren",
+            Self::Recovering => "Recovering",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// What stands below a hub, and whether it decides about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fleet {
     /// Hubs below, at any depth.
@@ -159,10 +191,12 @@ pub struct Fleet {
     pub clusters: u32,
     /// Of these: connected to their own hub.
     pub connected: u32,
+    /// Of the hub itself.
+    pub readiness: Readiness,
 }
 
 impl Fleet {
-    /// Adds the counts of a disjoint part.
+    /// Adds the counts of a hub below.
     pub fn add(&mut self, other: &Fleet) {
         self.hubs = self.hubs.saturating_add(other.hubs);
         self.clusters = self.clusters.saturating_add(other.clusters);

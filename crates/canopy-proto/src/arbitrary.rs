@@ -78,10 +78,21 @@ pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
         offer().prop_map(|offer| (RowKind::Offer, Body::Offer(offer))),
         any::<u32>().prop_map(|count| (RowKind::Selected, Body::Selected(count))),
         orphan.prop_map(|orphan| (RowKind::Orphan, Body::Orphan(orphan))),
-        any::<[u32; 3]>().prop_map(|[hubs, clusters, connected]| {
-            (RowKind::Fleet, Body::Fleet(Fleet { hubs, clusters, connected }))
+        (any::<[u32; 3]>(), readiness()).prop_map(|([hubs, clusters, connected], readiness)| {
+            (RowKind::Fleet, Body::Fleet(Fleet { hubs, clusters, connected, readiness }))
         }),
     ]
+}
+
+fn readiness() -> impl Strategy<Value = Readiness> {
+    prop::sample::select(vec![
+        Readiness::Ready,
+        Readiness::Starting,
+        Readiness::WaitingForParent,
+        Readiness::WaitingForChildren,
+        Readiness::Recovering,
+        Readiness::Unknown,
+    ])
 }
 
 pub(crate) fn change() -> impl Strategy<Value = Change> {

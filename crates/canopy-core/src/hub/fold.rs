@@ -181,9 +181,9 @@ impl Hub {
         Some(Offer { stamp, generation, grant, held, spare: self.spare(uid, most), unsure })
     }
 
-    /// How many clusters stand below this hub.
+    /// What stands below this hub.
     pub fn fleet(&self) -> Fleet {
-        let mut fleet = Fleet::default();
+        let mut fleet = Fleet { readiness: self.readiness(), ..Fleet::default() };
         for child in self.children.values() {
             match child.record.as_ref().map(|record| record.role) {
                 Some(Role::Agent) => {

@@ -36,8 +36,8 @@ mod tests {
     use std::time::Duration;
 
     use canopy_model::{
-        Counts, Digest, Kind, Labels, Name, Now, ObjectName, Path, Placement, Record, Report, Revision, Role,
-        Spec, Summary, Uid, Workload,
+        Counts, Digest, Kind, Labels, Name, Now, ObjectName, Path, Placement, Readiness, Record, Report,
+        Revision, Role, Spec, Summary, Uid, Workload,
     };
 
     use super::*;
@@ -91,6 +91,36 @@ mod tests {
         assert_eq!(ready(&node.conditions), ("Ready", None, "Silent"));
         assert_eq!(hub.missing(), ["press-3".parse().unwrap()]);
         assert!(hub.node(now, &name("press-4")).is_none());
+    }
+
+    #[test]
+    fn a_hub_below_is_shown_as_it_says_itself() {
+        let shown = |readiness| {
+            let mut hub = root(vec![]);
+            let record = Record::new(Uid(8), Role::Hub, Labels::new());
+            let verb = Verb::Accept { name: name("eu"), record };
+            let command = Command { id: Uid(1000), principal: "alice".to_owned(), verb };
+            hub.handle(Now::default(), Input::Command(command)).commit(|_| Ok::<(), ()>(())).unwrap();
+            let fleet = canopy_model::Fleet { readiness, ..Default::default() };
+            let learned = hub.history.incarnation;
+            let payload = Body::Fleet(fleet).into();
+            let row = ReceivedRow { version: 1, learned, orphaned: false, payload };
+            let edge = &mut hub.children.get_mut(&name("eu")).unwrap().edge;
+            let cursor =
+                canopy_model::Cursor { incarnation: learned, boot: canopy_model::Boot(1), version: 1 };
+            edge.inbox.load_cursor(crate::durable::Received { cursor, into: learned, generation: false });
+            edge.inbox.load_row(false, Key::new(RowKind::Fleet, Uid(0)), row);
+            let session = crate::link::SessionId(1);
+            let edge = crate::link::EdgeId::Child(name("eu"));
+            let connected = Input::Connected { edge, session };
+            hub.handle(Now::default(), connected).commit(|_| Ok::<(), ()>(())).unwrap();
+            let node = hub.node(Now::default(), &name("eu")).unwrap();
+            let ready = node.conditions.last().unwrap();
+            (ready.status, ready.reason)
+        };
+        assert_eq!(shown(Readiness::Recovering), (Some(false), "Recovering"));
+        assert_eq!(shown(Readiness::Ready), (Some(true), "Ready"));
+        assert_eq!(shown(Readiness::Unknown), (Some(true), "Ready"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) fn this_hub(hub: &Hub, uid: Uid) -> v1::Object {
     v1::Object {
         metadata: Some(metadata),
         spec: Some(object::Spec::Hub(v1::HubSpec {})),
-        status: Some(observed(&[hub.readiness()], 0, detail)),
+        status: Some(observed(&[hub.ready()], 0, detail)),
     }
 }
 

@@ -70,7 +70,7 @@ fn own_level(hub: &Hub, uid: Uid) -> (TreeNode, Vec<Child>) {
         connected: true,
         age_ms: 0,
         fleet: Some(outbound::fleet(&hub.fleet())),
-        ready: Some(show::condition(&hub.readiness())),
+        ready: Some(show::condition(&hub.ready())),
     };
     let now = clock::now();
     let children = hub.children().keys().filter_map(|name| {

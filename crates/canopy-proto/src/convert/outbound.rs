@@ -126,7 +126,7 @@ pub fn counts(counts: &Counts) -> v1::Counts {
 
 /// How many nodes stand below a hub.
 pub fn fleet(fleet: &Fleet) -> v1::Fleet {
-    let &Fleet { hubs, clusters, connected } = fleet;
+    let &Fleet { hubs, clusters, connected, readiness: _ } = fleet;
     v1::Fleet { hubs, clusters, connected }
 }
 

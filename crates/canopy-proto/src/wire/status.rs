@@ -1,7 +1,7 @@
 //! What flows up: reports, counts, offers and orphans.
 
 use canopy_core::row::{Offer, Orphan};
-use canopy_model::{Counts, Fleet, Health, Kind, Report, Summary, Sync, Work};
+use canopy_model::{Counts, Fleet, Health, Kind, Readiness, Report, Summary, Sync, Work};
 
 use super::part::{read_digest, read_uids, uids};
 use super::{Error, required};
@@ -171,13 +171,30 @@ impl TryFrom<v1::Orphan> for Orphan {
 }
 
 impl From<Fleet> for v1::Fleet {
-    fn from(Fleet { hubs, clusters, connected }: Fleet) -> Self {
-        Self { hubs, clusters, connected }
+    fn from(Fleet { hubs, clusters, connected, readiness }: Fleet) -> Self {
+        let readiness = match readiness {
+            Readiness::Ready => v1::Readiness::Ready,
+            Readiness::Starting => v1::Readiness::Starting,
+            Readiness::WaitingForParent => v1::Readiness::WaitingForParent,
+            Readiness::WaitingForChildren => v1::Readiness::WaitingForChildren,
+            Readiness::Recovering => v1::Readiness::Recovering,
+            Readiness::Unknown => v1::Readiness::Unspecified,
+        };
+        Self { hubs, clusters, connected, readiness: readiness.into() }
     }
 }
 
 impl From<v1::Fleet> for Fleet {
-    fn from(v1::Fleet { hubs, clusters, connected }: v1::Fleet) -> Self {
-        Self { hubs, clusters, connected }
+    fn from(fleet: v1::Fleet) -> Self {
+        let readiness = match fleet.readiness() {
+            v1::Readiness::Ready => Readiness::Ready,
+            v1::Readiness::Starting => Readiness::Starting,
+            v1::Readiness::WaitingForParent => Readiness::WaitingForParent,
+            v1::Readiness::WaitingForChildren => Readiness::WaitingForChildren,
+            v1::Readiness::Recovering => Readiness::Recovering,
+            v1::Readiness::Unspecified => Readiness::Unknown,
+        };
+        let v1::Fleet { hubs, clusters, connected, .. } = fleet;
+        Self { hubs, clusters, connected, readiness }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Record, Role, Uid, Work};
+use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Uid, Work};
 
-use super::{SILENT, condition, join};
+use super::{SILENT, condition};
 use crate::hub::state::{Child, Hub};
 use crate::link::HEARTBEAT_EVERY;
 use crate::row::{Body, Key, RowKind};
@@ -33,25 +33,26 @@ pub struct NodeView<'a> {
 
 impl Hub {
     /// Whether this hub decides, and if not, what it waits for.
-    pub fn readiness(&self) -> Condition {
+    pub fn readiness(&self) -> Readiness {
         let wishes_known =
             self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
-        let (status, reason, message) = if self.started.is_none() {
-            (false, "Starting", "the hub is starting".to_owned())
+        if self.started.is_none() {
+            Readiness::Starting
         } else if !wishes_known {
-            let message = "waiting for the parent's wishes; everything below stays as it is".to_owned();
-            (false, "WaitingForParent", message)
+            Readiness::WaitingForParent
         } else if self.grace_until.is_some() {
-            let names = join(self.missing());
-            (false, "WaitingForChildren", format!("waiting for the first report of {names}"))
+            Readiness::WaitingForChildren
         } else if self.history.recovering {
-            let message = "clusters may be missing after the store was lost or restored; nothing new is \
-                           selected until an administrator forgets those that are missing";
-            (false, "Recovering", message.to_owned())
+            Readiness::Recovering
         } else {
-            (true, "Ready", String::new())
-        };
-        Condition { kind: "Ready", status: Some(status), reason, message }
+            Readiness::Ready
+        }
+    }
+
+    /// The same as the condition Ready of this hub.
+    pub fn ready(&self) -> Condition {
+        let missing = self.missing().iter().map(Path::to_string).collect::<Vec<_>>();
+        hub_ready(self.readiness(), &missing.join(", "))
     }
 
     /// The recorded children that have not reported in the present incarnation.
@@ -76,11 +77,17 @@ impl Hub {
             connected: child.edge.is_connected(),
             age,
             fleet,
-            conditions: self.node_conditions(child, record, age),
+            conditions: self.node_conditions(child, record, fleet.readiness, age),
         })
     }
 
-    fn node_conditions(&self, child: &Child, record: &Record, age: Duration) -> Vec<Condition> {
+    fn node_conditions(
+        &self,
+        child: &Child,
+        record: &Record,
+        readiness: Readiness,
+        age: Duration,
+    ) -> Vec<Condition> {
         let joined = child.edge.inbox.is_heard(self.history.incarnation);
         let available = child.edge.is_connected() && age < SILENT_AFTER;
         let silence = if child.edge.is_connected() {
@@ -99,7 +106,7 @@ impl Hub {
         };
         let ready = match (record.leaving, joined.status, available.status) {
             (true, ..) => condition("Ready", Some(false), "Terminating", "what runs there is being removed"),
-            (_, Some(true), Some(true)) => condition("Ready", Some(true), "Ready", ""),
+            (_, Some(true), Some(true)) => hub_ready(readiness, "its children"),
             (_, _, Some(_)) => Condition { kind: "Ready", ..joined.clone() },
             (_, _, None) => Condition { kind: "Ready", ..available.clone() },
         };
@@ -131,4 +138,22 @@ impl Hub {
         let started = self.started.unwrap_or(now.uptime);
         now.uptime.since(child.edge.freshness().map_or(started, |(heard, _)| heard))
     }
+}
+
+/// The condition Ready of a hub that says this about itself; a child that says nothing is ready.
+fn hub_ready(readiness: Readiness, missing: &str) -> Condition {
+    let message = match readiness {
+        Readiness::Ready | Readiness::Unknown => return condition("Ready", Some(true), "Ready", ""),
+        Readiness::Starting => "the hub is starting".to_owned(),
+        Readiness::WaitingForParent => {
+            "waiting for the parent's wishes; everything below stays as it is".to_owned()
+        }
+        Readiness::WaitingForChildren => format!("waiting for the first report of {missing}"),
+        Readiness::Recovering => {
+            let message = "clusters may be missing after the store was lost or restored; nothing new is \
+                           selected until an administrator forgets those that are missing";
+            message.to_owned()
+        }
+    };
+    condition("Ready", Some(false), readiness.name(), &message)
 }

@@ -63,10 +63,7 @@ impl Hub {
     /// How far a placement that applies here is satisfied below this hub.
     pub fn placement_view(&self, uid: Uid) -> Option<PlacementView> {
         let number = self.object(uid)?.placement()?.number_of_clusters;
-        let wanted = match self.objects.contains_key(&uid) {
-            true => number,
-            false => number.map(|_| self.quota(uid).unwrap_or(0)),
-        };
+        let wanted = number.map(|_| self.quota(uid).unwrap_or(0));
         let (selected, told) = match self.selected(uid) {
             None => (self.granted(uid), true),
             Some(Selected { clusters, complete }) => (clusters, complete),
