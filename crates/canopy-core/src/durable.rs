@@ -3,9 +3,10 @@
 //! The shell writes [`Change`]s and hands all slots back when the node starts; it need not know
 //! what they mean.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Uid, Uptime};
+use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Uid, Uptime, Wall};
 
 use crate::command::Outcome;
 use crate::link::{EdgeId, History};
@@ -48,6 +49,8 @@ pub enum Slot {
     Dropped(Uid),
     /// The identity of a child that was let go.
     Released(Uid),
+    /// Since when the conditions of an object that is at home here have had their status.
+    Since(Uid),
     /// Work that an agent has in its cluster.
     Held(Uid),
     /// The incarnation in which the agent has looked at what its cluster holds.
@@ -75,6 +78,7 @@ pub enum Value {
     Answer(Answer),
     Dropped,
     Released,
+    Since(Since),
     Held(Held),
     Surveyed(Incarnation),
     Hold(String),
@@ -138,6 +142,18 @@ pub struct Answer {
     pub outcome: Outcome,
     /// When it was given.
     pub at: Uptime,
+}
+
+/// The last change of each condition's status, by the condition's kind.
+pub type Since = BTreeMap<String, Turn>;
+
+/// When a condition got the status that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// True, False, or none for Unknown.
+    pub status: Option<bool>,
+    /// As the hub's clock told.
+    pub at: Wall,
 }
 
 /// Work that an agent has, or may have, in its cluster.

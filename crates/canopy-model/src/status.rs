@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Digest, Home, Incarnation, ObjectName, Uid};
+use crate::{Digest, Home, Incarnation, ObjectName, Uid, Wall};
 
 /// The longest message in a report, in bytes: several refusals of an API server in its own words,
 /// and a small part of the 32 KiB that a store keeps of one value.
@@ -215,4 +215,6 @@ pub struct Condition {
     pub reason: &'static str,
     /// For people.
     pub message: String,
+    /// Since when it has had this status; 0 when that is not known.
+    pub since: Wall,
 }

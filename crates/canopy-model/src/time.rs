@@ -23,6 +23,14 @@ pub struct Now {
     pub uptime: Uptime,
 }
 
+impl Now {
+    /// What the node's clock told at an earlier moment, if it has not been set since.
+    pub fn wall_at(self, earlier: Uptime) -> Wall {
+        let ago = u64::try_from(self.uptime.since(earlier).as_millis()).unwrap_or(u64::MAX);
+        Wall(self.wall.0.saturating_sub(ago))
+    }
+}
+
 impl Uptime {
     /// The time from `earlier` to this, zero if it lies ahead.
     pub fn since(self, earlier: Uptime) -> Duration {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use canopy_core::command::{Outcome, Refusal};
 use canopy_core::durable::{
-    Answer, Assigned, Change, Held, Received, ReceivedRow, SentRow, Share, Slot, Value,
+    Answer, Assigned, Change, Held, Received, ReceivedRow, SentRow, Share, Slot, Turn, Value,
 };
 use canopy_core::link::{EdgeId, Frame, Hello, History, Message, Row};
 use canopy_core::row::{Assignment, Body, Key, Offer, Orphan, Payload, RowKind, Run};
@@ -84,6 +84,10 @@ pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
     ]
 }
 
+fn turn() -> impl Strategy<Value = Turn> {
+    any::<(Option<bool>, u64)>().prop_map(|(status, at)| Turn { status, at: Wall(at) })
+}
+
 fn readiness() -> impl Strategy<Value = Readiness> {
     prop::sample::select(vec![
         Readiness::Ready,
@@ -121,6 +125,8 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         }),
         uid().prop_map(|uid| (Slot::Dropped(uid), Value::Dropped)),
         uid().prop_map(|uid| (Slot::Released(uid), Value::Released)),
+        (uid(), btree_map("[A-Z][a-z]{0,4}", turn(), 0..4))
+            .prop_map(|(uid, since)| (Slot::Since(uid), Value::Since(since))),
         (uid(), report(), any::<bool>()).prop_map(|(uid, report, withdrawn)| {
             (Slot::Held(uid), Value::Held(Held { report, withdrawn }))
         }),
@@ -141,6 +147,7 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
             Slot::Answer(uid),
             Slot::Dropped(uid),
             Slot::Released(uid),
+            Slot::Since(uid),
             Slot::Held(uid)
         ])),
         (name(), uid()).prop_flat_map(|(name, uid)| prop::sample::select(vec![

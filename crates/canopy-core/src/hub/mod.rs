@@ -14,6 +14,7 @@
 //! - [`selected`]: how many clusters a placement without a number selects;
 //! - [`fold`]: what is told upward;
 //! - [`orphans`]: work whose wish is unknown;
+//! - [`since`]: since when conditions have been so;
 //! - [`view`]: the rows that each child is to see; [`read`]: the questions that users ask.
 
 mod assign;
@@ -31,6 +32,7 @@ mod release;
 pub mod selected;
 mod settle;
 mod share;
+mod since;
 mod state;
 mod view;
 
@@ -60,7 +62,7 @@ impl Machine for Hub {
             Input::Wake => self.woken(now, &mut touched, &mut step),
             Input::Fetched { .. } | Input::Cluster(_) | Input::Hold(_) => {}
         }
-        self.settle(touched, &mut step);
+        self.settle(now, touched, &mut step);
         self.pump(&mut step);
         self.seal(&mut step);
         step

@@ -12,7 +12,7 @@ mod nodes;
 mod objects;
 mod orphans;
 
-use canopy_model::Condition;
+use canopy_model::{Condition, Wall};
 
 pub use nodes::{NodeView, SILENT_AFTER};
 pub use objects::{PlacementView, WorkloadView};
@@ -24,7 +24,7 @@ pub const SILENT: &str = "Silent";
 pub const STALE: &str = "Stale";
 
 fn condition(kind: &'static str, status: Option<bool>, reason: &'static str, message: &str) -> Condition {
-    Condition { kind, status, reason, message: message.to_owned() }
+    Condition { kind, status, reason, message: message.to_owned(), since: Wall(0) }
 }
 
 fn join<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {

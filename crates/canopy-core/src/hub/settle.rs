@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use canopy_model::{Name, Role, Uid};
+use canopy_model::{Name, Now, Role, Uid};
 
 use super::state::Hub;
 use crate::link::EdgeId;
@@ -57,7 +57,7 @@ impl Touched {
 }
 
 impl Hub {
-    pub(super) fn settle(&mut self, mut touched: Touched, step: &mut Step) {
+    pub(super) fn settle(&mut self, now: Now, mut touched: Touched, step: &mut Step) {
         self.follow_verdicts(&mut touched, step);
         for uid in &touched.objects {
             let object = self.object(*uid).cloned();
@@ -83,13 +83,14 @@ impl Hub {
         }
         self.tell_orphans(&touched, step);
         self.fold(&touched, step);
+        self.note_since(now, &touched, step);
         for uid in changed {
             if !self.is_known(uid) {
                 self.index.forget(uid);
             }
         }
         if left.everything {
-            self.settle(left, step);
+            self.settle(now, left, step);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use canopy_model::{Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Record, Uid, Uptime};
 
-use crate::durable::{Answer, Assigned, Share, Slot, Value};
+use crate::durable::{Answer, Assigned, Share, Since, Slot, Value};
 use crate::link::{Edge, EdgeId, History};
 use crate::row::{Body, Key, RowKind};
 
@@ -34,6 +34,8 @@ pub struct Hub {
     pub(super) answers: BTreeMap<Uid, Answer>,
     /// Rows to the parent, as they were told last.
     pub(super) told: BTreeMap<Key, Body>,
+    /// Since when the conditions of own objects have had their status.
+    pub(super) since: BTreeMap<Uid, Since>,
     /// Over the own clusters, by workload; follows from `assigned` and the reports.
     pub(super) counts: BTreeMap<Uid, Counts>,
     /// Placements with a number about which deciding was broken off.
@@ -75,6 +77,7 @@ impl Hub {
             shares: BTreeMap::new(),
             answers: BTreeMap::new(),
             told: BTreeMap::new(),
+            since: BTreeMap::new(),
             counts: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             selects: BTreeMap::new(),
@@ -122,6 +125,9 @@ impl Hub {
             }
             (Slot::Dropped(uid), Value::Dropped) => {
                 self.dropped.insert(uid);
+            }
+            (Slot::Since(uid), Value::Since(since)) => {
+                self.since.insert(uid, since);
             }
             (Slot::Released(uid), Value::Released) => {
                 self.released.insert(uid);

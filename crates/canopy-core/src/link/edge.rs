@@ -79,6 +79,7 @@ struct Session {
     in_flight: Option<InFlight>,
     partial: Partial,
     stalest_ms: u64,
+    opened: Uptime,
     heard: Uptime,
 }
 
@@ -131,6 +132,11 @@ impl Edge {
         self.session.is_some()
     }
 
+    /// Since when a connection has been open.
+    pub fn connected_since(&self) -> Option<Uptime> {
+        self.session.as_ref().map(|session| session.opened)
+    }
+
     /// When the peer was heard last, and the age that it told then of the stalest state below it, in
     /// milliseconds; none when it was not heard since this node's start.
     pub fn freshness(&self) -> Option<(Uptime, u64)> {
@@ -164,6 +170,7 @@ impl Edge {
             in_flight: None,
             partial: Partial::default(),
             stalest_ms: 0,
+            opened: now.uptime,
             heard: now.uptime,
         });
         self.send(Message::Hello(hello), step);

@@ -109,14 +109,15 @@ pub(super) fn tree_node(view: &NodeView<'_>) -> v1::TreeNode {
 
 /// A condition of something without generations.
 pub(super) fn condition(condition: &Condition) -> v1::Condition {
-    outbound::condition(condition, Wall(0), 0)
+    outbound::condition(condition, 0)
 }
 
 /// The condition of a workload whose content cannot be shown.
 pub(super) fn unreadable(problem: &str, generation: u64) -> v1::Condition {
     let message = format!("the manifests are left out: {problem}");
-    let condition = Condition { kind: "ContentReadable", status: Some(false), reason: "Unreadable", message };
-    outbound::condition(&condition, Wall(0), generation)
+    let (kind, status, reason) = ("ContentReadable", Some(false), "Unreadable");
+    let condition = Condition { kind, status, reason, message, since: Wall(0) };
+    outbound::condition(&condition, generation)
 }
 
 /// What sort of thing is shown.
@@ -130,7 +131,7 @@ pub(super) fn kind(kind: Kind) -> v1::Kind {
 }
 
 fn observed(conditions: &[Condition], generation: u64, detail: status::Detail) -> v1::Status {
-    let conditions = conditions.iter().map(|shown| outbound::condition(shown, Wall(0), generation));
+    let conditions = conditions.iter().map(|shown| outbound::condition(shown, generation));
     v1::Status { observed_generation: generation, conditions: conditions.collect(), detail: Some(detail) }
 }
 

@@ -104,7 +104,8 @@ fn differences(shown: &Shown, present: &Shown) -> Vec<WatchEvent> {
     changed.chain(gone.map(|(_, object)| event(Type::Deleted, object))).collect()
 }
 
-/// The object without what only grows older: ages, and the messages that tell one.
+/// The object without what only grows older: ages, the messages that tell one, and times that are
+/// reckoned back from now.
 fn ageless(object: &v1::Object) -> v1::Object {
     let mut object = object.clone();
     let Some(status) = &mut object.status else { return object };
@@ -113,8 +114,12 @@ fn ageless(object: &v1::Object) -> v1::Object {
         Some(status::Detail::Hub(hub)) => hub.age_ms = 0,
         Some(status::Detail::Placement(_) | status::Detail::Workload(_)) | None => {}
     }
-    let tell_ages = |condition: &&mut v1::Condition| [SILENT, STALE].contains(&condition.reason.as_str());
-    status.conditions.iter_mut().filter(tell_ages).for_each(|condition| condition.message.clear());
+    for condition in &mut status.conditions {
+        condition.last_transition_ms = 0;
+        if [SILENT, STALE].contains(&condition.reason.as_str()) {
+            condition.message.clear();
+        }
+    }
     object
 }
 
@@ -154,6 +159,7 @@ mod tests {
                 r#type: "Ready".to_owned(),
                 reason: reason.to_owned(),
                 message: message.to_owned(),
+                last_transition_ms: message.len() as u64,
                 ..Default::default()
             };
             let detail = Some(status::Detail::Workload(v1::WorkloadStatus::default()));
@@ -161,7 +167,7 @@ mod tests {
             v1::Object { metadata: None, spec: None, status: Some(status) }
         };
         let told = |before, after| differences(&shown(&[("a", before)]), &shown(&[("a", after)])).len();
-        assert_eq!(told(workload(STALE, "for 30 s"), workload(STALE, "for 35 s")), 0);
+        assert_eq!(told(workload(STALE, "for 95 s"), workload(STALE, "for 100 s")), 0);
         assert_eq!(told(workload("Ready", "3 of 3"), workload(STALE, "for 30 s")), 1);
         assert_eq!(told(workload("Progressing", "1 of 3"), workload("Progressing", "2 of 3")), 1);
     }

@@ -3,7 +3,7 @@
 use canopy_model::labels::Operator;
 use canopy_model::{
     Condition, Counts, Fleet, Metadata, Object, Placement, Requirement, ResourceVersion, Role, Selector,
-    Spec, Wall, Work, Workload,
+    Spec, Work, Workload,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -130,8 +130,8 @@ pub fn fleet(fleet: &Fleet) -> v1::Fleet {
     v1::Fleet { hubs, clusters, connected }
 }
 
-/// A condition that has held `since` then, observed of that generation.
-pub fn condition(condition: &Condition, since: Wall, generation: u64) -> v1::Condition {
+/// A condition that was observed of that generation.
+pub fn condition(condition: &Condition, generation: u64) -> v1::Condition {
     let status = match condition.status {
         Some(true) => "True",
         Some(false) => "False",
@@ -142,7 +142,7 @@ pub fn condition(condition: &Condition, since: Wall, generation: u64) -> v1::Con
         status: status.to_owned(),
         reason: condition.reason.to_owned(),
         message: condition.message.clone(),
-        last_transition_ms: since.0,
+        last_transition_ms: condition.since.0,
         observed_generation: generation,
     }
 }

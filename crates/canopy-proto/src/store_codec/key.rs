@@ -25,6 +25,7 @@ const HELD: u8 = 12;
 const SURVEYED: u8 = 13;
 const HOLD: u8 = 14;
 const RELEASED: u8 = 15;
+const SINCE: u8 = 16;
 
 /// The key of a slot.
 pub fn encode(slot: &Slot) -> Vec<u8> {
@@ -43,6 +44,7 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::Answer(uid) => Writer::new(ANSWER).uid(uid),
         Slot::Dropped(uid) => Writer::new(DROPPED).uid(uid),
         Slot::Released(uid) => Writer::new(RELEASED).uid(uid),
+        Slot::Since(uid) => Writer::new(SINCE).uid(uid),
         Slot::Held(uid) => Writer::new(HELD).uid(uid),
         Slot::Surveyed => Writer::new(SURVEYED),
         Slot::Hold => Writer::new(HOLD),
@@ -66,6 +68,7 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         ANSWER => Slot::Answer(reader.uid()?),
         DROPPED => Slot::Dropped(reader.uid()?),
         RELEASED => Slot::Released(reader.uid()?),
+        SINCE => Slot::Since(reader.uid()?),
         HELD => Slot::Held(reader.uid()?),
         SURVEYED => Slot::Surveyed,
         HOLD => Slot::Hold,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use canopy_core::durable::{Assigned, Held, Received, ReceivedRow, SentRow, Share, Slot, Value};
+use canopy_core::durable::{Assigned, Held, Received, ReceivedRow, SentRow, Share, Slot, Turn, Value};
 use canopy_core::link::History;
+use canopy_model::Wall;
 use prost::Message;
 
 use crate::link::v1 as link;
@@ -33,6 +34,14 @@ pub fn encode(value: &Value) -> Vec<u8> {
         Value::Answer(answer) => v1::Answer::from(answer).encode_to_vec(),
         Value::Dropped => v1::Dropped {}.encode_to_vec(),
         Value::Released => v1::Released {}.encode_to_vec(),
+        Value::Since(since) => {
+            let turns = since.iter().map(|(kind, Turn { status, at })| v1::Turn {
+                kind: kind.clone(),
+                status: *status,
+                at_ms: at.0,
+            });
+            v1::Since { turns: turns.collect() }.encode_to_vec()
+        }
         Value::Held(Held { report, withdrawn }) => {
             v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
         }
@@ -78,6 +87,11 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
         Slot::Released(_) => {
             let v1::Released {} = read("a released child", value)?;
             Value::Released
+        }
+        Slot::Since(_) => {
+            let turns = read::<v1::Since>("since when", value)?.turns.into_iter();
+            let turn = |v1::Turn { kind, status, at_ms }| (kind, Turn { status, at: Wall(at_ms) });
+            Value::Since(turns.map(turn).collect())
         }
         Slot::Held(_) => {
             let v1::Held { report, withdrawn } = read("held work", value)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Uid, Work};
+use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Uid, Wall, Work};
 
 use super::{SILENT, condition};
 use crate::hub::state::{Child, Hub};
@@ -77,17 +77,18 @@ impl Hub {
             connected: child.edge.is_connected(),
             age,
             fleet,
-            conditions: self.node_conditions(child, record, fleet.readiness, age),
+            conditions: self.node_conditions(now, child, record, fleet.readiness),
         })
     }
 
     fn node_conditions(
         &self,
+        now: Now,
         child: &Child,
         record: &Record,
         readiness: Readiness,
-        age: Duration,
     ) -> Vec<Condition> {
+        let age = self.age(now, child);
         let joined = child.edge.inbox.is_heard(self.history.incarnation);
         let available = child.edge.is_connected() && age < SILENT_AFTER;
         let silence = if child.edge.is_connected() {
@@ -95,18 +96,30 @@ impl Hub {
         } else {
             format!("not connected; not heard for {} s or more", age.as_secs())
         };
-        let accepted = condition("Accepted", Some(true), "Recorded", "");
+        let accepted =
+            Condition { since: record.created, ..condition("Accepted", Some(true), "Recorded", "") };
         let joined = match joined {
             true => condition("Joined", Some(true), "Reported", ""),
             false => condition("Joined", Some(false), "NotReported", "no complete report has arrived yet"),
         };
+        let connected = child.edge.connected_since();
+        let heard = child.edge.freshness().map(|(heard, _)| heard);
         let available = match available {
-            true => condition("Available", Some(true), "Connected", ""),
-            false => condition("Available", None, SILENT, &silence),
+            true => Condition {
+                since: connected.map_or(Wall(0), |at| now.wall_at(at)),
+                ..condition("Available", Some(true), "Connected", "")
+            },
+            false => Condition {
+                since: heard.map_or(Wall(0), |at| now.wall_at(at)),
+                ..condition("Available", None, SILENT, &silence)
+            },
         };
         let ready = match (record.leaving, joined.status, available.status) {
             (true, ..) => condition("Ready", Some(false), "Terminating", "what runs there is being removed"),
-            (_, Some(true), Some(true)) => hub_ready(readiness, "its children"),
+            (_, Some(true), Some(true)) => {
+                let since = if readiness == Readiness::Unknown { available.since } else { Wall(0) };
+                Condition { since, ..hub_ready(readiness, "its children") }
+            }
             (_, _, Some(_)) => Condition { kind: "Ready", ..joined.clone() },
             (_, _, None) => Condition { kind: "Ready", ..available.clone() },
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use canopy_model::{Condition, Kind, Name, Now, Object, ObjectName, Path, Role, Summary, Uid};
+use canopy_model::{Condition, Kind, Name, Now, Object, ObjectName, Path, Role, Summary, Uid, Wall};
 
 use super::nodes::SILENT_AFTER;
 use super::{STALE, condition, fold, join};
@@ -83,7 +83,8 @@ impl Hub {
             _ => (Some(true), "AllDecisionsScheduled", String::new()),
         };
         let (status, reason, message) = satisfied;
-        let satisfied = condition("PlacementSatisfied", status, reason, &message);
+        let mut satisfied = condition("PlacementSatisfied", status, reason, &message);
+        satisfied.since = self.since(uid, &satisfied);
         let ready = Condition { kind: "Ready", ..satisfied.clone() };
         Some(PlacementView { selected, wanted, conditions: vec![satisfied, ready] })
     }
@@ -96,22 +97,46 @@ impl Hub {
     pub fn workload_view(&self, now: Now, uid: Uid) -> Option<WorkloadView> {
         let object = self.object(uid)?;
         let summary = self.summary(uid)?;
-        let mut conditions = vec![self.placements_found(object), self.current(now, uid)];
+        let mut conditions = vec![self.placements_found(object)];
+        conditions.extend(fold::conditions(&summary));
+        for condition in &mut conditions {
+            condition.since = self.since(uid, condition);
+        }
+        conditions.insert(1, self.current(now, uid));
+        let mut ready = fold::sum_up(object, &summary, &conditions);
+        if ready.reason != STALE {
+            ready.since = self.since(uid, &ready);
+        }
+        conditions.push(ready);
+        Some(WorkloadView { summary, conditions })
+    }
+
+    /// The conditions of an object that no passing of time changes.
+    pub(in crate::hub) fn lasting_conditions(&self, uid: Uid) -> Vec<Condition> {
+        if let Some(placement) = self.placement_view(uid) {
+            return placement.conditions;
+        }
+        let (Some(object), Some(summary)) = (self.object(uid), self.summary(uid)) else { return Vec::new() };
+        let mut conditions = vec![self.placements_found(object)];
         conditions.extend(fold::conditions(&summary));
         conditions.push(fold::sum_up(object, &summary, &conditions));
-        Some(WorkloadView { summary, conditions })
+        conditions
     }
 
     /// Whether what is shown of a workload is news: the children that have it are heard.
     fn current(&self, now: Now, uid: Uid) -> Condition {
         let rows = [RowKind::Report, RowKind::Summary].map(|kind| Key::new(kind, uid));
-        let concerned = self.children.iter().filter(|(_, child)| {
-            child.record.is_some() && rows.iter().any(|key| child.edge.inbox.get(key).is_some())
-        });
-        let silent = concerned.map(|(name, child)| (self.age(now, child), name));
+        let concerned = || {
+            self.children.iter().filter(|(_, child)| {
+                child.record.is_some() && rows.iter().any(|key| child.edge.inbox.get(key).is_some())
+            })
+        };
+        let silent = concerned().map(|(name, child)| (self.age(now, child), name));
         let silent: Vec<_> = silent.filter(|(age, _)| *age >= SILENT_AFTER).collect();
         let Some((age, longest)) = silent.iter().max() else {
-            return condition("Current", Some(true), "Heard", "");
+            let connected = concerned().filter_map(|(_, child)| child.edge.connected_since()).max();
+            let since = connected.map_or(Wall(0), |at| now.wall_at(at));
+            return Condition { since, ..condition("Current", Some(true), "Heard", "") };
         };
         let others = match silent.len() - 1 {
             0 => String::new(),
@@ -119,7 +144,9 @@ impl Hub {
         };
         let path = self.path.child(longest);
         let message = format!("{path}{others} not heard for {} s: counts are from then", age.as_secs());
-        condition("Current", Some(false), STALE, &message)
+        let fell_silent = (*age).saturating_sub(SILENT_AFTER);
+        let since = Wall(now.wall.0.saturating_sub(fell_silent.as_millis() as u64));
+        Condition { since, ..condition("Current", Some(false), STALE, &message) }
     }
 
     fn placements_found(&self, object: &Object) -> Condition {
