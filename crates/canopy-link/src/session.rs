@@ -49,6 +49,7 @@ pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 
 /// Something that happened to a connection.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all events are frames")]
 pub enum LinkEvent {
     /// A session with a peer, whose identity is verified, is open.
     Connected {

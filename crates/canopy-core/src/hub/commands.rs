@@ -370,7 +370,7 @@ fn full_name(kind: Kind, name: &ObjectName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::fixture::{Store, WORKLOAD, home, press, workload};
+    use crate::hub::fixture::{Store, WORKLOAD, home, press, reply, workload};
     use crate::input::Input;
     use crate::seam::Machine as _;
 
@@ -399,11 +399,7 @@ mod tests {
             let command = Command { id, principal: "anna".to_owned(), verb };
             let step = self.hub.handle(Now::default(), Input::Command(command));
             let effects = self.store.commit(step);
-            let replies = effects.into_iter().filter_map(|effect| match effect {
-                Effect::Reply { id: replied, outcome } if replied == id => Some(outcome),
-                _ => None,
-            });
-            replies.last().expect("a reply")
+            reply(effects).expect("a reply")
         }
     }
 

@@ -13,6 +13,7 @@ use canopy_model::{
 };
 
 use super::state::Hub;
+use crate::command::Outcome;
 use crate::durable::{Assigned, Change, Received, ReceivedRow, SentRow, Slot, Value};
 use crate::effect::Effect;
 use crate::input::Input;
@@ -154,6 +155,13 @@ impl Store {
         let (hub, _) = self.start();
         hub.assigned.get(&(WORKLOAD, press())).map(|(assigned, _)| assigned.run)
     }
+}
+
+/// What a command was answered.
+pub(super) fn reply(effects: Vec<Effect>) -> Option<Outcome> {
+    effects
+        .into_iter()
+        .find_map(|effect| if let Effect::Reply { outcome, .. } = effect { Some(outcome) } else { None })
 }
 
 /// A home at this path, at a position of its history.

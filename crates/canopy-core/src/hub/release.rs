@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::command::{Command, Verb};
-    use crate::hub::fixture::{NOW, Store, press};
+    use crate::hub::fixture::{NOW, Store, press, reply};
     use crate::input::Input;
     use crate::seam::Machine as _;
 
@@ -158,10 +158,13 @@ mod tests {
             let verb = release(Role::Hub, "plant".parse().unwrap(), false);
             let command = Command { id: Uid(9), principal: "anna".to_owned(), verb };
             let effects = store.commit(hub.handle(Now::default(), Input::Command(command)));
-            effects.into_iter().find_map(|effect| match effect {
-                Effect::Reply { outcome: Outcome::Refused(refusal), .. } => Some(refusal),
-                _ => None,
-            })
+            match reply(effects) {
+                Some(Outcome::Refused(refusal)) => Some(refusal),
+                accepted => {
+                    assert_eq!(accepted, Some(Outcome::Deleted));
+                    None
+                }
+            }
         };
         let unknown = Some(Refusal::ChildrenUnknown("plant".parse().unwrap()));
         assert_eq!(refusal(None, NOW), unknown);

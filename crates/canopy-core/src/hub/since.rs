@@ -52,8 +52,7 @@ mod tests {
 
     use super::*;
     use crate::command::{Command, Meant, Outcome, Verb};
-    use crate::effect::Effect;
-    use crate::hub::fixture::{Store, placement, workload};
+    use crate::hub::fixture::{Store, placement, reply, workload};
     use crate::input::Input;
     use crate::seam::Machine as _;
 
@@ -66,11 +65,8 @@ mod tests {
         let now = Now { wall: Wall(at * 1000), uptime: Uptime(at * 1000) };
         let step = hub.handle(now, Input::Command(command));
         let effects = store.commit(step);
-        let uid = effects.into_iter().find_map(|effect| match effect {
-            Effect::Reply { outcome: Outcome::Created(uid) | Outcome::Configured(uid), .. } => Some(uid),
-            _ => None,
-        });
-        uid.expect("it is applied")
+        let Some(Outcome::Created(uid)) = reply(effects) else { panic!("it is not applied") };
+        uid
     }
 
     #[test]
