@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Uid, Uptime, Wall};
+use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Role, Uid, Uptime, Wall};
 
 use crate::command::Outcome;
 use crate::link::{EdgeId, History};
@@ -57,6 +57,27 @@ pub enum Slot {
     Surveyed,
     /// Why people at an agent's machine want nothing changed.
     Hold,
+}
+
+impl Slot {
+    /// Whether the machine of this role has such a slot. Another one it would leave out.
+    pub fn is_of(&self, role: Role) -> bool {
+        match self {
+            Self::History => true,
+            Self::Cursor(edge) | Self::Received(edge, ..) | Self::Sent(edge, _) | Self::Floor(edge) => {
+                role == Role::Hub || *edge == EdgeId::Parent
+            }
+            Self::Object(_)
+            | Self::Since(_)
+            | Self::Child(_)
+            | Self::Assigned(..)
+            | Self::Share(..)
+            | Self::Answer(_)
+            | Self::Dropped(_)
+            | Self::Released(_) => role == Role::Hub,
+            Self::Held(_) | Self::Surveyed | Self::Hold => role == Role::Agent,
+        }
+    }
 }
 
 /// The generation of a received table.

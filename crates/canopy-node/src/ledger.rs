@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 use std::path::Path;
 
 use canopy_core::durable::{Change, Slot, Value};
-use canopy_core::link::EdgeId;
 use canopy_model::Role;
 use canopy_proto::store_codec;
 use canopy_store::{Batch, LoadError, OpenError, Store};
@@ -42,7 +41,7 @@ pub fn open(folder: &Path, role: Role) -> Result<(Vec<(Slot, Value)>, Store), Er
     let slots = store.load().map(|entry| {
         let (key, value) = entry.map_err(Error::Load)?;
         let (slot, value) = store_codec::decode(&key, &value).map_err(Error::Decode)?;
-        if !is_of(&slot, role) {
+        if !slot.is_of(role) {
             return Err(Error::Foreign(format!("{slot:?}")));
         }
         Ok((slot, value))
@@ -59,24 +58,6 @@ impl Error {
             Self::Load(LoadError::Damaged(_)) | Self::Decode(_) => true,
             Self::Open(_) | Self::Load(_) | Self::Foreign(_) => false,
         }
-    }
-}
-
-/// Whether the machine of this role has such a slot. Another one it would leave out.
-fn is_of(slot: &Slot, role: Role) -> bool {
-    match slot {
-        Slot::History => true,
-        Slot::Cursor(edge) | Slot::Received(edge, ..) | Slot::Sent(edge, _) | Slot::Floor(edge) => {
-            role == Role::Hub || *edge == EdgeId::Parent
-        }
-        Slot::Object(_)
-        | Slot::Child(_)
-        | Slot::Assigned(..)
-        | Slot::Share(..)
-        | Slot::Answer(_)
-        | Slot::Dropped(_)
-        | Slot::Released(_) => role == Role::Hub,
-        Slot::Held(_) | Slot::Surveyed | Slot::Hold => role == Role::Agent,
     }
 }
 

@@ -130,7 +130,7 @@ impl World {
             return Ok(());
         };
         let expected = Some(ResourceVersion(found.metadata.resource_version.0.wrapping_sub(1)));
-        let (uid, spec) = (found.metadata.uid, found.spec.clone());
+        let (uid, spec) = (Meant::This(found.metadata.uid), found.spec.clone());
         match self.ask(home, Verb::Apply { name, labels: Labels::new(), spec, uid, expected })? {
             Some(Outcome::Refused(Refusal::Conflict { .. })) => self.occurrences.note("late write refused"),
             None => {}
@@ -273,7 +273,7 @@ impl World {
                 self.ask(hub, Verb::ForgetMissing)?;
             }
             for name in self.returned(hub) {
-                self.ask(hub, Verb::Release { name, forget: true })?;
+                self.ask(hub, Verb::Release { role: Role::Agent, name, forget: true, expected: None })?;
             }
             let path = self.nodes[hub].path.clone();
             let orphans = self.hub(hub).map(|it| it.orphans()).unwrap_or_default();

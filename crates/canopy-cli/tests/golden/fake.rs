@@ -209,11 +209,14 @@ impl Admin for Hub {
 fn find(kind: Kind, name: &str) -> Result<Object, Status> {
     if name.starts_with("us/") {
         let (path, source) = ("us".parse().unwrap(), AskError::NotConnected("us".parse().unwrap()));
-        return Err(Error::Ask { path, source }.into());
+        return Err(Error::NotAsked { path, source }.into());
     }
     let is_it =
         |object: &Object| object.kind() == kind && object.metadata.as_ref().is_some_and(|it| it.name == name);
-    let missing = || Error::NotFound { kind: kind.name(), name: name.to_owned(), home: Path::root() };
+    let missing = || {
+        let kind = inbound::kind(kind).expect("a kind");
+        Error::Refused(Refusal::NotFound { kind, name: name.to_owned(), home: Path::root() })
+    };
     Ok(fleet().into_iter().find(is_it).ok_or_else(missing)?)
 }
 

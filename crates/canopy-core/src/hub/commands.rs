@@ -165,14 +165,9 @@ impl Hub {
     /// Only what was at home here, and is still called the same, is adopted.
     fn check_adoption(&self, uid: Uid, kind: Kind, name: &ObjectName) -> Result<()> {
         let orphan = self.own_orphan(uid)?;
-        let present = self.orphan_kind(uid).unwrap_or(kind);
-        if present != kind || orphan.name != *name {
-            let present = format!(
-                "{}/{} in project {}",
-                present.name().to_lowercase(),
-                orphan.name.name,
-                orphan.name.project
-            );
+        if orphan.kind != kind || orphan.name != *name {
+            let ObjectName { project, name } = orphan.name;
+            let present = format!("{}/{name} in project {project}", orphan.kind.name().to_lowercase());
             return Err(Refusal::OtherName { uid, present });
         }
         Ok(())

@@ -4,19 +4,16 @@
 //! own children, and what was folded upward. A stale thing is shown as stale, with its age.
 //!
 //! - [`nodes`]: hubs and clusters directly below, and this hub itself;
-//! - [`objects`]: placements and workloads, and [`fold`]: what the counts of a workload mean;
-//! - [`orphans`]: what is kept although its wish is unknown.
+//! - [`objects`]: placements and workloads, and [`fold`]: what the counts of a workload mean.
 
 mod fold;
 mod nodes;
 mod objects;
-mod orphans;
 
 use canopy_model::{Condition, Wall};
 
 pub use nodes::{NodeView, SILENT_AFTER};
 pub use objects::{PlacementView, WorkloadView};
-pub use orphans::OrphanView;
 
 /// The reason of a condition whose message tells for how long a child has been silent.
 pub const SILENT: &str = "Silent";

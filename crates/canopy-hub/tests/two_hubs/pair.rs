@@ -38,8 +38,8 @@ impl Pair {
         };
         let token = token(&mut hub.client, v1::Role::Agent, name).await;
         let folder = canopy_identity::Folder::open(self.place.path().join(name)).unwrap();
-        let now = canopy_node::clock::wall().0 / 1000;
-        canopy_link::enroll::join(&token.parse().unwrap(), None, &folder, now).await.unwrap();
+        let now = canopy_node::clock::seconds();
+        canopy_link::enroll::join(&token.parse().unwrap(), None, None, &folder, now).await.unwrap();
     }
 
     pub(crate) async fn stop(self) {

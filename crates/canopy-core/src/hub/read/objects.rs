@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use canopy_model::{Condition, Kind, Name, Now, Object, ObjectName, Path, Role, Summary, Uid, Wall};
+use canopy_model::{Condition, Kind, Name, Now, Object, ObjectName, Path, Summary, Uid, Wall};
 
 use super::nodes::SILENT_AFTER;
 use super::{STALE, condition, fold, join};
