@@ -32,7 +32,7 @@ pub enum Slot {
     /// What this hub records about a child.
     Child(Name),
     /// Up to where a table was received.
-    Cursor(EdgeId),
+    Position(EdgeId),
     /// A received row. Two generations of a table exist while a snapshot is coming in.
     Received(EdgeId, Generation, Key),
     /// When a row of a table to send changed last.
@@ -64,7 +64,7 @@ impl Slot {
     pub fn is_of(&self, role: Role) -> bool {
         match self {
             Self::History => true,
-            Self::Cursor(edge) | Self::Received(edge, ..) | Self::Sent(edge, _) | Self::Floor(edge) => {
+            Self::Position(edge) | Self::Received(edge, ..) | Self::Sent(edge, _) | Self::Floor(edge) => {
                 role == Role::Hub || *edge == EdgeId::Parent
             }
             Self::Object(_)
@@ -90,7 +90,7 @@ pub enum Value {
     History(History),
     Object(Arc<Object>),
     Child(Record),
-    Cursor(Received),
+    Position(Position),
     Received(ReceivedRow),
     Sent(SentRow),
     Floor(u64),
@@ -107,9 +107,12 @@ pub enum Value {
 
 /// Up to where a table was received, and which generation of its rows is current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// The sender's position; its snapshot was complete.
+pub struct Position {
+    /// Up to where it is complete, in the sender's history.
     pub cursor: Cursor,
+    /// The sender's last version when it told what led there: what changed again until then is left
+    /// out or shown as it was then. Of the same boot.
+    pub seen: u64,
     /// This node's incarnation at that time.
     pub into: Incarnation,
     /// The current generation.

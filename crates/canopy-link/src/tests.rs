@@ -135,7 +135,7 @@ fn patience_ms() -> u32 {
 
 fn hello() -> Frame {
     let (boot, incarnation) = (Boot(1), Incarnation(2));
-    let hello = Hello { boot, incarnation, cursor: None, wall: Wall(3), record: None };
+    let hello = Hello { boot, incarnation, cursor: None, seen: 0, wall: Wall(3), record: None };
     Frame { seq: 0, message: Message::Hello(hello) }
 }
 
@@ -195,7 +195,7 @@ async fn frames_flow_both_ways_and_a_child_comes_back() {
     assert_eq!(received(&mut parent.events).await, hello());
     let key = Key { kind: RowKind::Grant, uid: Uid(9) };
     let row = Row { key, version: 4, payload: Some(Body::Grant(5).into()) };
-    let rows = Message::Rows { rows: vec![row], through: Some(4) };
+    let rows = Message::Rows { rows: vec![row], through: Some(4), seen: 4 };
     to_child.send(Frame { seq: 1, message: rows }).await.unwrap();
     match received(&mut child.events).await.message {
         Message::Rows { rows, .. } => assert_eq!(rows[0].payload.as_ref().unwrap().body, Body::Grant(5)),
@@ -403,7 +403,7 @@ async fn thousands_of_tiny_frames_for_a_busy_hub_end_the_session_and_not_the_con
 async fn a_parent_refuses_a_message_beyond_its_limit() {
     let mut parent = Parent::start(Limits { message_bytes_max: 2000, ..Limits::default() }).await;
     let row = |bytes| v1::Row { kind: 77, uid: vec![0; 16], version: 1, value: Some(vec![0; bytes]) };
-    let rows = |bytes| v1::Rows { rows: vec![row(bytes)], through: None };
+    let rows = |bytes| v1::Rows { rows: vec![row(bytes)], ..v1::Rows::default() };
     let frame = |bytes| v1::Frame { seq: 0, message: Some(v1::frame::Message::Rows(rows(bytes))) };
     let mut client = parent.client().await;
     let frames = tokio_stream::iter([frame(1900), frame(2100)]);

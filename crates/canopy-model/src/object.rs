@@ -56,6 +56,13 @@ pub struct Cursor {
     pub version: u64,
 }
 
+impl Cursor {
+    /// The same position, or a later one of the same boot.
+    pub fn at_least(self, version: u64) -> Self {
+        Self { version: self.version.max(version), ..self }
+    }
+}
+
 /// The hub where an object was created, and when in that hub's history. So a hub that does not know
 /// an object can tell whether it deleted it, or was itself restored from before its creation.
 #[derive(Debug, Clone, PartialEq, Eq)]

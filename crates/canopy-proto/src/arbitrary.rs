@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use canopy_core::command::{Outcome, Refusal};
 use canopy_core::durable::{
-    Answer, Assigned, Change, Held, Received, ReceivedRow, SentRow, Share, Slot, Turn, Value,
+    Answer, Assigned, Change, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value,
 };
 use canopy_core::link::{EdgeId, Frame, Hello, History, Message, Row};
 use canopy_core::row::{Assignment, Body, Key, Offer, Orphan, Payload, RowKind, Run};
@@ -23,8 +23,9 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     let message = prop_oneof![
         hello().prop_map(Message::Hello),
         any::<u64>().prop_map(|version| Message::Begin { version }),
-        (vec(row(), 0..4), any::<Option<u64>>()).prop_map(|(rows, through)| Message::Rows { rows, through }),
-        any::<u64>().prop_map(|count| Message::End { count }),
+        (vec(row(), 0..4), any::<Option<u64>>(), any::<u64>())
+            .prop_map(|(rows, through, seen)| Message::Rows { rows, through, seen }),
+        any::<(u64, u64)>().prop_map(|(count, seen)| Message::End { count, seen }),
         any::<u64>().prop_map(|seq| Message::Ack { seq }),
         any::<(Option<u64>, u64)>().prop_map(|(sent, stalest_ms)| Message::Heartbeat { sent, stalest_ms }),
     ];
@@ -32,11 +33,12 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (boot(), incarnation(), option::of(cursor()), any::<u64>(), option::of(record())).prop_map(
-        |(boot, incarnation, cursor, wall, record)| Hello {
+    (boot(), incarnation(), option::of(cursor()), any::<u64>(), any::<u64>(), option::of(record())).prop_map(
+        |(boot, incarnation, cursor, seen, wall, record)| Hello {
             boot,
             incarnation,
             cursor,
+            seen,
             wall: Wall(wall),
             record,
         },
@@ -104,9 +106,11 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         history().prop_map(|value| (Slot::History, Value::History(value))),
         (uid(), object()).prop_map(|(uid, value)| (Slot::Object(uid), Value::Object(Arc::new(value)))),
         (name(), record()).prop_map(|(name, value)| (Slot::Child(name), Value::Child(value))),
-        (edge(), cursor(), incarnation(), any::<bool>()).prop_map(|(edge, cursor, into, generation)| {
-            (Slot::Cursor(edge), Value::Cursor(Received { cursor, into, generation }))
-        }),
+        (edge(), cursor(), any::<u64>(), incarnation(), any::<bool>()).prop_map(
+            |(edge, cursor, seen, into, generation)| {
+                (Slot::Position(edge), Value::Position(Position { cursor, seen, into, generation }))
+            }
+        ),
         (edge(), any::<bool>(), uid(), received_row()).prop_map(|(edge, generation, uid, (kind, row))| {
             (Slot::Received(edge, generation, Key { kind, uid }), Value::Received(row))
         }),
@@ -156,7 +160,7 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
             Slot::Share(uid, name)
         ])),
         (edge(), any::<bool>(), key()).prop_flat_map(|(edge, generation, key)| prop::sample::select(vec![
-            Slot::Cursor(edge.clone()),
+            Slot::Position(edge.clone()),
             Slot::Floor(edge.clone()),
             Slot::Sent(edge.clone(), key),
             Slot::Received(edge, generation, key)

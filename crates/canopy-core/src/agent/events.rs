@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use canopy_model::{Boot, Digest, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
 
-use super::state::{Agent, Doing, Observed, Retry};
+use super::state::{Agent, Doing, Observed, Retry, Wishes};
 use crate::durable::{Change, Held, Slot, Value};
 use crate::effect::{Alert, ClusterOrder, Effect};
 use crate::input::{ClusterEvent, Found, Survey};
 use crate::link::HEARTBEAT_EVERY;
-use crate::link::{EdgeId, Frame, Hello, History, Received, Resume, SessionId};
+use crate::link::{EdgeId, Frame, History, Received, Resume, SessionId};
 use crate::row::{Assignment, Key, RowKind};
 use crate::seam::Step;
 
@@ -42,17 +42,32 @@ impl Agent {
 
     pub(super) fn received(&mut self, now: Now, session: SessionId, frame: Frame, step: &mut Step) {
         match self.parent.receive(now, session, frame, &self.history, step) {
-            Received::Nothing | Received::Heartbeat(_) => {}
-            Received::Hello(hello, resume) => self.greeted(&hello, resume, step),
-            Received::Rows(keys) | Received::Snapshot(keys) => {
-                for key in keys.iter().filter(|key| key.kind == RowKind::Assignment) {
-                    self.assigned(now, *key, step);
-                }
+            Received::Nothing | Received::Heartbeat { whole: false } => {}
+            Received::Heartbeat { whole: true } => self.knows_all_wishes(now, step),
+            Received::Hello(_, resume) => self.greeted(resume, step),
+            Received::Rows(keys) => self.all_assigned(now, &keys, step),
+            Received::Snapshot(keys) => {
+                self.all_assigned(now, &keys, step);
+                self.knows_all_wishes(now, step);
             }
         }
     }
 
-    fn greeted(&mut self, _hello: &Hello, resume: Resume, step: &mut Step) {
+    /// The parent's table is here as it is: what waited for that goes on.
+    fn knows_all_wishes(&mut self, now: Now, step: &mut Step) {
+        if !std::mem::replace(&mut self.wishes.whole, true) {
+            self.pursue_all(now, step);
+        }
+    }
+
+    fn all_assigned(&mut self, now: Now, keys: &[Key], step: &mut Step) {
+        for key in keys.iter().filter(|key| key.kind == RowKind::Assignment) {
+            self.wishes.told.insert(key.uid);
+            self.assigned(now, *key, step);
+        }
+    }
+
+    fn greeted(&mut self, resume: Resume, step: &mut Step) {
         match resume {
             Resume::After(_) | Resume::Snapshot | Resume::LostHistory => {}
             Resume::Restored if self.history.is_renewed() => {
@@ -62,6 +77,7 @@ impl Agent {
                 step.effect(Effect::Alert(Alert::Restored { peer: EdgeId::Parent }));
                 self.version();
                 self.history.renew();
+                self.wishes = Wishes::default();
                 self.parent.disconnect("this store was found to be an old copy", step);
                 step.effect(Effect::Cluster(ClusterOrder::Survey));
             }

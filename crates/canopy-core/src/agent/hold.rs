@@ -73,6 +73,7 @@ mod tests {
             "eu/plant-7".parse().unwrap(),
             slots.into_iter().chain([(Slot::Held(UID), Value::Held(held))]),
         );
+        agent.wishes.whole = true;
         let _ = agent.handle(NOW, Input::Started { boot: Boot(5) });
         let step = agent.handle(NOW, Input::Cluster(ClusterEvent::Surveyed(vec![found].into())));
         (agent, step)

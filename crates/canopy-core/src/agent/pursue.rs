@@ -28,9 +28,9 @@ impl Agent {
         let withdrawn = self.held.get(&uid).is_some_and(|held| held.withdrawn);
         match self.assignment(uid).cloned() {
             Some(Assignment::Run(run)) => self.run(now, uid, run, step),
-            Some(Assignment::Remove) => self.remove(now, uid, step),
-            None if withdrawn => self.remove(now, uid, step),
-            Some(Assignment::Keep) | None => self.keep(uid, step),
+            Some(Assignment::Remove) if self.wishes.cover(uid) => self.remove(now, uid, step),
+            None if withdrawn && self.wishes.cover(uid) => self.remove(now, uid, step),
+            Some(Assignment::Remove | Assignment::Keep) | None => self.keep(uid, step),
         }
     }
 
@@ -135,6 +135,7 @@ impl Agent {
         self.retries.remove(&uid);
         self.applied.remove(&uid);
         self.observed.remove(&uid);
+        self.wishes.told.remove(&uid);
     }
 
     pub(super) fn is_waiting(&self, now: Now, uid: Uid) -> bool {
@@ -161,7 +162,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::agent::state::{Observed, Retry};
+    use crate::agent::state::{Observed, Retry, Wishes};
     use crate::durable::{Held, ReceivedRow, Value};
 
     const NOW: Now = Now { uptime: Uptime(60_000), wall: Wall(0) };
@@ -213,7 +214,9 @@ mod tests {
             let held = Held { report: Report { stamp: None, work }, withdrawn: false };
             slots.push((Slot::Held(UID), Value::Held(held)));
         }
-        Agent::load("eu/plant-7".parse().unwrap(), slots)
+        let mut agent = Agent::load("eu/plant-7".parse().unwrap(), slots);
+        agent.wishes.whole = true;
+        agent
     }
 
     /// What the agent asks for.
@@ -248,6 +251,21 @@ mod tests {
         let work = work.unwrap();
         assert_eq!((stamp, work.revision, work.sync), (Some(STAMP), None, Sync::OutOfSync));
         assert!(asks(&mut agent).is_empty(), "it is under way");
+    }
+
+    #[test]
+    fn nothing_is_removed_for_a_wish_that_only_an_old_disk_may_know() {
+        let withdrawn = |agent: &mut Agent| agent.held.get_mut(&UID).unwrap().withdrawn = true;
+        for assignment in [Some(Assignment::Remove), None] {
+            let mut agent = agent(assignment.clone(), Some(Some(work(Some(OTHER)))));
+            agent.wishes = Wishes::default();
+            if assignment.is_none() {
+                withdrawn(&mut agent);
+            }
+            assert!(asks(&mut agent).is_empty());
+            agent.wishes.told.insert(UID);
+            assert_eq!(asks(&mut agent), ["delete"]);
+        }
     }
 
     #[test]

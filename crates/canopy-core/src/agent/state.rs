@@ -34,6 +34,23 @@ pub struct Agent {
     /// Why people at the machine want nothing changed.
     pub(super) hold: Option<String>,
     pub(super) heartbeat_at: Option<Uptime>,
+    pub(super) wishes: Wishes,
+}
+
+/// What this process heard of its parent's wishes. What only stands on the disk may be an old copy:
+/// it is kept and repaired, but nothing is removed for it.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// The whole table is as the parent has it, or was since this process began.
+    pub whole: bool,
+    /// Workloads about which the parent told something.
+    pub told: BTreeSet<Uid>,
+}
+
+impl Wishes {
+    pub(super) fn cover(&self, uid: Uid) -> bool {
+        self.whole || self.told.contains(&uid)
+    }
 }
 
 /// What was asked of the cluster, or of the parent's content.
@@ -80,12 +97,13 @@ impl Agent {
             claims: Claims::new(),
             hold: None,
             heartbeat_at: None,
+            wishes: Wishes::default(),
         };
         let mut rows = Vec::new();
         for (slot, value) in slots {
             match (slot, value) {
                 (Slot::History, Value::History(history)) => agent.history = history,
-                (Slot::Cursor(_), Value::Cursor(received)) => agent.parent.inbox.load_cursor(received),
+                (Slot::Position(_), Value::Position(received)) => agent.parent.inbox.load_cursor(received),
                 (Slot::Received(_, generation, key), Value::Received(row)) => {
                     rows.push((generation, key, row))
                 }

@@ -107,8 +107,8 @@ fn lets_go_for_good(after: &Node<'_>, name: &Name, before: Option<Uid>) -> Vec<S
 /// Whether rows of this generation were the current ones of the parent's table before the commit, and
 /// a snapshot has taken their place.
 fn was_current(after: &Node<'_>, replaced: &Replaced, generation: bool) -> bool {
-    let before = match replaced.get(&Slot::Cursor(EdgeId::Parent)) {
-        Some(Some(Value::Cursor(received))) => received.generation,
+    let before = match replaced.get(&Slot::Position(EdgeId::Parent)) {
+        Some(Some(Value::Position(received))) => received.generation,
         Some(_) => false,
         None => return false,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use canopy_model::{Home, Name, Object, Path, Record, Report, Role, Uid, Work};
 
 use crate::cluster::Cluster;
-use crate::durable::{Assigned, Received, ReceivedRow, SentRow, Share, Slot, Value};
+use crate::durable::{Assigned, Position, ReceivedRow, SentRow, Share, Slot, Value};
 use crate::link::{EdgeId, History, Resume};
 use crate::row::{Key, Offer, RowKind};
 
@@ -72,9 +72,9 @@ impl<'a> Node<'a> {
     }
 
     /// Up to where a table was received.
-    pub fn received(&self, edge: &EdgeId) -> Option<Received> {
-        match self.slots.get(&Slot::Cursor(edge.clone())) {
-            Some(Value::Cursor(received)) => Some(*received),
+    pub fn received(&self, edge: &EdgeId) -> Option<Position> {
+        match self.slots.get(&Slot::Position(edge.clone())) {
+            Some(Value::Position(received)) => Some(*received),
             _ => None,
         }
     }
@@ -140,6 +140,9 @@ impl<'a> Node<'a> {
             _ => 0,
         };
         let history = self.history().filter(|history| history.incarnation == received.cursor.incarnation)?;
+        if history.resume(Some(received.cursor.at_least(received.seen)), 0) == Resume::Restored {
+            return None;
+        }
         match history.resume(Some(received.cursor), floor) {
             Resume::After(version) => Some(version),
             Resume::Snapshot | Resume::Restored | Resume::LostHistory => None,

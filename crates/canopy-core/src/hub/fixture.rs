@@ -14,7 +14,7 @@ use canopy_model::{
 
 use super::state::Hub;
 use crate::command::Outcome;
-use crate::durable::{Assigned, Change, Received, ReceivedRow, SentRow, Slot, Value};
+use crate::durable::{Assigned, Change, Position, ReceivedRow, SentRow, Slot, Value};
 use crate::effect::Effect;
 use crate::input::Input;
 use crate::link::{EdgeId, History};
@@ -76,8 +76,8 @@ impl Store {
     /// The neighbour's table was complete in this incarnation of the hub.
     pub(super) fn heard(&mut self, edge: EdgeId, into: Incarnation) {
         let cursor = Cursor { incarnation: NOW, boot: Boot(1), version: 1 };
-        let received = Received { cursor, into, generation: false };
-        self.0.insert(Slot::Cursor(edge), Value::Cursor(received));
+        let received = Position { cursor, seen: cursor.version, into, generation: false };
+        self.0.insert(Slot::Position(edge), Value::Position(received));
     }
 
     /// An object that the parent told; orphaned when it no longer knows it.

@@ -109,7 +109,7 @@ impl Hub {
         self.return_edge(edge);
         self.pending.insert(id.clone());
         match received {
-            Received::Nothing | Received::Heartbeat(_) => {}
+            Received::Nothing | Received::Heartbeat { .. } => {}
             Received::Hello(hello, resume) => self.greeted(now, &id, hello, resume, touched, step),
             Received::Rows(keys) => {
                 self.learned(&id, &keys, touched, step);

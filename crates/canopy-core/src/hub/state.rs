@@ -108,7 +108,9 @@ impl Hub {
                 self.objects.insert(uid, object);
             }
             (Slot::Child(name), Value::Child(record)) => self.record_child(&name, record),
-            (Slot::Cursor(edge), Value::Cursor(received)) => self.edge_mut(&edge).inbox.load_cursor(received),
+            (Slot::Position(edge), Value::Position(received)) => {
+                self.edge_mut(&edge).inbox.load_cursor(received)
+            }
             (Slot::Received(edge, generation, key), Value::Received(row)) => {
                 rows.push((edge, generation, key, row))
             }

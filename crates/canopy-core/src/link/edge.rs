@@ -51,8 +51,11 @@ pub enum Received {
     Rows(Vec<Key>),
     /// A snapshot was completed; these rows changed.
     Snapshot(Vec<Key>),
-    /// The age of the stalest state below the peer, in milliseconds.
-    Heartbeat(u64),
+    /// The line is alive.
+    Heartbeat {
+        /// All that the peer has to tell has arrived.
+        whole: bool,
+    },
 }
 
 /// Both tables of one neighbour.
@@ -158,6 +161,7 @@ impl Edge {
             boot: history.boot(),
             incarnation: history.incarnation,
             cursor: self.inbox.cursor(history.incarnation),
+            seen: self.inbox.seen(),
             wall: now.wall,
             record,
         };
@@ -234,12 +238,13 @@ impl Edge {
                 self.inbox.begin(&self.id, version, step);
                 Received::Nothing
             }
-            (Message::Rows { rows, through }, Some(peer)) => {
+            (Message::Rows { rows, through, seen }, Some(peer)) => {
+                let through = through.map(|through| (through, seen));
                 self.rows(frame.seq, rows, through, peer, history, step)
             }
-            (Message::End { count }, Some((boot, incarnation))) => {
-                let position = (incarnation, boot, history.incarnation);
-                let Some(changed) = self.inbox.end(&self.id, position, count, step) else {
+            (Message::End { count, seen }, Some((boot, incarnation))) => {
+                let from = (incarnation, boot, seen);
+                let Some(changed) = self.inbox.end(&self.id, from, history.incarnation, count, step) else {
                     self.disconnect("a snapshot is incomplete", step);
                     return Received::Nothing;
                 };
@@ -253,13 +258,14 @@ impl Edge {
             (Message::Heartbeat { sent, stalest_ms }, Some((boot, incarnation))) => {
                 let current =
                     self.inbox.cursor(history.incarnation).is_some_and(|c| c.incarnation == incarnation);
-                if let (Some(sent), true) = (sent, current) {
+                let whole = sent.filter(|_| current);
+                if let Some(sent) = whole {
                     self.inbox.note_sent(boot, sent);
                 }
                 if let Some(session) = &mut self.session {
                     session.stalest_ms = stalest_ms;
                 }
-                Received::Heartbeat(stalest_ms)
+                Received::Heartbeat { whole: whole.is_some() }
             }
             (Message::Hello(_), Some(_)) | (_, None) => {
                 self.disconnect("the first frame of a session, and only that, is a hello", step);
@@ -269,7 +275,13 @@ impl Edge {
     }
 
     fn greeted(&mut self, hello: Hello, history: &History) -> Received {
-        let resume = history.resume(hello.cursor, self.outbox.floor());
+        let seen = hello.cursor.map(|cursor| cursor.at_least(hello.seen));
+        let resume = match history.resume(seen, 0) {
+            Resume::Restored => Resume::Restored,
+            Resume::After(_) | Resume::Snapshot | Resume::LostHistory => {
+                history.resume(hello.cursor, self.outbox.floor())
+            }
+        };
         let session = self.session.as_mut().expect("checked by the caller");
         session.peer = Some((hello.boot, hello.incarnation));
         session.sending = match resume {
@@ -283,7 +295,7 @@ impl Edge {
         &mut self,
         seq: u64,
         rows: Vec<Row>,
-        through: Option<u64>,
+        through: Option<(u64, u64)>,
         (boot, incarnation): (Boot, Incarnation),
         history: &History,
         step: &mut Step,
@@ -357,7 +369,7 @@ impl Edge {
                     version = history.version;
                     self.send(Message::Begin { version }, step);
                 }
-                self.pump_snapshot(version, after, count, value, step);
+                self.pump_snapshot(version, after, count, history, value, step);
             }
             // Removals that this session has not told yet are no longer known.
             Sending::Live { sent, .. } if sent < self.outbox.floor() => {
@@ -366,7 +378,8 @@ impl Edge {
             Sending::Live { sent, begun } => match self.next_changes(sent, begun, value) {
                 Changes::None => {}
                 Changes::Batch { rows, through, sending } => {
-                    self.send_batch(Message::Rows { rows, through }, through, sending, step);
+                    let seen = history.version;
+                    self.send_batch(Message::Rows { rows, through, seen }, through, sending, step);
                 }
                 Changes::TooLarge => self.pump_anew(history, value, step),
             },
@@ -384,6 +397,7 @@ impl Edge {
         version: u64,
         after: Option<Key>,
         count: u64,
+        history: &History,
         value: &dyn Fn(&Key) -> Option<Payload>,
         step: &mut Step,
     ) {
@@ -406,8 +420,11 @@ impl Edge {
             let count = count + rows.len() as u64;
             (None, Sending::Snapshot { version, after: last, count, begun: true })
         };
-        let message =
-            if rows.is_empty() { Message::End { count } } else { Message::Rows { rows, through: None } };
+        let message = if rows.is_empty() {
+            Message::End { count, seen: history.version }
+        } else {
+            Message::Rows { rows, through: None, seen: history.version }
+        };
         self.send_batch(message, through, sending, step);
     }
 

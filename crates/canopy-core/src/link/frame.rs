@@ -38,11 +38,16 @@ pub enum Message {
         /// The version that is complete with these rows; none when more rows of it follow, and in
         /// a snapshot.
         through: Option<u64>,
+        /// The sender's last version then. A row that changed again since stands at its newest
+        /// version, so these rows may leave out what follows until here.
+        seen: u64,
     },
     /// The snapshot is complete.
     End {
         /// How many rows it had.
         count: u64,
+        /// The sender's last version then: it may show what changed while it was sent.
+        seen: u64,
     },
     /// Everything up to this frame is durable at the receiver.
     Ack {
@@ -67,6 +72,9 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// Up to where the receiver's table arrived here, in this incarnation.
     pub cursor: Option<Cursor>,
+    /// The sender's last version when it told what led to the cursor; of the same boot. Only a
+    /// receiver that stands there has the table as it was.
+    pub seen: u64,
     /// The sender's wall clock.
     pub wall: Wall,
     /// From a child: what its parent last recorded about it.

@@ -10,7 +10,7 @@ use canopy_model::{Boot, Cursor, Incarnation};
 
 use super::edge::EdgeId;
 use super::frame::Row;
-use crate::durable::{Change, Generation, Received, ReceivedRow, Slot, Value};
+use crate::durable::{Change, Generation, Position, ReceivedRow, Slot, Value};
 use crate::row::{Key, Payload};
 use crate::seam::Step;
 
@@ -27,7 +27,7 @@ pub enum Missing {
 #[derive(Debug)]
 pub struct Inbox {
     rows: BTreeMap<Key, ReceivedRow>,
-    received: Option<Received>,
+    received: Option<Position>,
     staged: Option<Staged>,
     missing: Missing,
 }
@@ -43,7 +43,7 @@ impl Inbox {
         Self { rows: BTreeMap::new(), received: None, staged: None, missing }
     }
 
-    pub(crate) fn load_cursor(&mut self, received: Received) {
+    pub(crate) fn load_cursor(&mut self, received: Position) {
         self.received = Some(received);
     }
 
@@ -66,6 +66,11 @@ impl Inbox {
     /// The position to greet with: none unless it was reached in this node's incarnation `mine`.
     pub(crate) fn cursor(&self, mine: Incarnation) -> Option<Cursor> {
         self.received.filter(|received| received.into == mine).map(|received| received.cursor)
+    }
+
+    /// Up to where the table may have been told.
+    pub(crate) fn seen(&self) -> u64 {
+        self.received.map_or(0, |received| received.seen)
     }
 
     /// The value of a row.
@@ -119,7 +124,8 @@ impl Inbox {
     pub(crate) fn end(
         &mut self,
         edge: &EdgeId,
-        (incarnation, boot, mine): (Incarnation, Boot, Incarnation),
+        (incarnation, boot, seen): (Incarnation, Boot, u64),
+        mine: Incarnation,
         count: u64,
         step: &mut Step,
     ) -> Option<Vec<Key>> {
@@ -149,7 +155,7 @@ impl Inbox {
         }
         self.rows.append(&mut staged.rows);
         let cursor = Cursor { incarnation, boot, version: staged.version };
-        self.received = Some(Received { cursor, into: mine, generation: !old_generation });
+        self.received = Some(Position { cursor, seen, into: mine, generation: !old_generation });
         self.write_cursor(edge, step);
         Some(changed)
     }
@@ -162,7 +168,7 @@ impl Inbox {
         edge: &EdgeId,
         boot: Boot,
         rows: Vec<Row>,
-        through: u64,
+        (through, seen): (u64, u64),
         step: &mut Step,
     ) -> Vec<Key> {
         let Some(mut received) = self.received else { return Vec::new() };
@@ -188,6 +194,7 @@ impl Inbox {
             changed.push(key);
         }
         received.cursor.version = received.cursor.version.max(through);
+        received.seen = received.seen.max(seen);
         received.cursor.boot = boot;
         self.received = Some(received);
         self.write_cursor(edge, step);
@@ -200,6 +207,7 @@ impl Inbox {
             && received.cursor.version <= sent
         {
             received.cursor.version = sent;
+            received.seen = received.seen.max(sent);
             received.cursor.boot = boot;
         }
     }
@@ -219,7 +227,7 @@ impl Inbox {
             step.put(Change::Delete(Slot::Received(edge.clone(), generation, key)));
         }
         self.received = None;
-        step.put(Change::Delete(Slot::Cursor(edge.clone())));
+        step.put(Change::Delete(Slot::Position(edge.clone())));
     }
 
     fn generation(&self) -> Generation {
@@ -228,7 +236,7 @@ impl Inbox {
 
     fn write_cursor(&self, edge: &EdgeId, step: &mut Step) {
         if let Some(received) = self.received {
-            step.put(Change::Put(Slot::Cursor(edge.clone()), Value::Cursor(received)));
+            step.put(Change::Put(Slot::Position(edge.clone()), Value::Position(received)));
         }
     }
 }

@@ -130,6 +130,25 @@ fn a_snapshot_that_a_crash_cut_short_leaves_nothing_behind() {
     assert_eq!(pair.child.received(false), BTreeMap::new());
 }
 
+#[test]
+fn a_copy_from_before_a_snapshot_that_grew_while_it_was_sent_is_noticed() {
+    let mut pair = Pair::new();
+    pair.connect();
+    pair.pump();
+    for op in [
+        Op::Write { key: 1, large: false },
+        Op::Deliver { to_child: false },
+        Op::Copy { child: false },
+        Op::WriteMany { keys: KEYS },
+        Op::Talk { rounds: 9 },
+        Op::Restore { child: false },
+    ] {
+        pair.happen(op);
+    }
+    pair.heal();
+    assert_eq!(pair.child.received(false), pair.parent.values());
+}
+
 type Slots = BTreeMap<Slot, Value>;
 
 /// One end, with its disk and an old copy of it.
@@ -171,7 +190,7 @@ impl End {
         let mut rows = Vec::new();
         for (slot, value) in self.disk.clone() {
             match (slot, value) {
-                (Slot::Cursor(_), Value::Cursor(received)) => self.edge.inbox.load_cursor(received),
+                (Slot::Position(_), Value::Position(received)) => self.edge.inbox.load_cursor(received),
                 (Slot::Received(_, of, key), Value::Received(row)) => rows.push((of, key, row)),
                 (Slot::Sent(_, key), Value::Sent(row)) => self.edge.outbox.load_row(key, row),
                 (Slot::Floor(_), Value::Floor(floor)) => self.edge.outbox.load_floor(floor),

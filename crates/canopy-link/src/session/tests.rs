@@ -127,7 +127,7 @@ async fn a_frame_larger_than_the_limit_is_not_taken() {
     let rig = Rig::start(8, Limits::default()).await;
     let row = |bytes| v1::Row { kind: 77, uid: vec![0; 16], version: 1, value: Some(vec![0; bytes]) };
     let rows = vec![row(FRAME_BYTES_MAX / 2), row(FRAME_BYTES_MAX / 2)];
-    let message = Some(v1::frame::Message::Rows(v1::Rows { rows, through: None }));
+    let message = Some(v1::frame::Message::Rows(v1::Rows { rows, ..v1::Rows::default() }));
     rig.peer.send(Ok(v1::Frame { seq: 0, message })).await.unwrap();
     let end = rig.end().await;
     assert!(matches!(end, End::TooLarge { max: FRAME_BYTES_MAX, .. }), "{end}");

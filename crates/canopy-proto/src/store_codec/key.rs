@@ -13,7 +13,7 @@ use crate::wire::row::{kind, kind_number};
 const HISTORY: u8 = 1;
 const OBJECT: u8 = 2;
 const CHILD: u8 = 3;
-const CURSOR: u8 = 4;
+const POSITION: u8 = 4;
 const RECEIVED: u8 = 5;
 const SENT: u8 = 6;
 const FLOOR: u8 = 7;
@@ -33,7 +33,7 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::History => Writer::new(HISTORY),
         Slot::Object(uid) => Writer::new(OBJECT).uid(uid),
         Slot::Child(name) => Writer::new(CHILD).name(name.as_str()),
-        Slot::Cursor(edge) => Writer::new(CURSOR).edge(edge),
+        Slot::Position(edge) => Writer::new(POSITION).edge(edge),
         Slot::Received(edge, generation, key) => {
             Writer::new(RECEIVED).edge(edge).byte(u8::from(*generation)).key(key)
         }
@@ -59,7 +59,7 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         HISTORY => Slot::History,
         OBJECT => Slot::Object(reader.uid()?),
         CHILD => Slot::Child(reader.name()?),
-        CURSOR => Slot::Cursor(reader.edge()?),
+        POSITION => Slot::Position(reader.edge()?),
         RECEIVED => Slot::Received(reader.edge()?, reader.generation()?, reader.key()?),
         SENT => Slot::Sent(reader.edge()?, reader.key()?),
         FLOOR => Slot::Floor(reader.edge()?),

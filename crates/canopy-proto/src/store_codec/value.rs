@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use canopy_core::durable::{Assigned, Held, Received, ReceivedRow, SentRow, Share, Slot, Turn, Value};
+use canopy_core::durable::{Assigned, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value};
 use canopy_core::link::History;
 use canopy_model::Wall;
 use prost::Message;
@@ -19,7 +19,7 @@ pub fn encode(value: &Value) -> Vec<u8> {
         Value::History(history) => v1::History::from(history).encode_to_vec(),
         Value::Object(object) => link::Object::from(&**object).encode_to_vec(),
         Value::Child(record) => link::Record::from(record).encode_to_vec(),
-        Value::Cursor(received) => v1::Received::from(received).encode_to_vec(),
+        Value::Position(received) => v1::Position::from(received).encode_to_vec(),
         Value::Received(row) => v1::ReceivedRow::from(row).encode_to_vec(),
         Value::Sent(SentRow { version, live }) => {
             v1::SentRow { version: *version, live: *live }.encode_to_vec()
@@ -56,7 +56,7 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
         Slot::History => Value::History(read::<v1::History>("a history", value)?.try_into()?),
         Slot::Object(_) => Value::Object(Arc::new(read::<link::Object>("an object", value)?.try_into()?)),
         Slot::Child(_) => Value::Child(read::<link::Record>("a record", value)?.try_into()?),
-        Slot::Cursor(_) => Value::Cursor(read::<v1::Received>("a cursor", value)?.try_into()?),
+        Slot::Position(_) => Value::Position(read::<v1::Position>("a position", value)?.try_into()?),
         Slot::Received(_, _, key) => {
             let row: v1::ReceivedRow = read("a received row", value)?;
             Value::Received(ReceivedRow {
@@ -140,24 +140,26 @@ impl TryFrom<v1::History> for History {
     }
 }
 
-impl From<&Received> for v1::Received {
-    fn from(received: &Received) -> Self {
+impl From<&Position> for v1::Position {
+    fn from(received: &Position) -> Self {
         Self {
             cursor: Some(received.cursor.into()),
             into: bytes(received.into.0),
             generation: received.generation,
+            seen: received.seen,
         }
     }
 }
 
-impl TryFrom<v1::Received> for Received {
+impl TryFrom<v1::Position> for Position {
     type Error = Error;
 
-    fn try_from(received: v1::Received) -> Result<Self, Error> {
+    fn try_from(received: v1::Position) -> Result<Self, Error> {
         Ok(Self {
             cursor: required("cursor", received.cursor)?.try_into()?,
             into: read_incarnation(&received.into)?,
             generation: received.generation,
+            seen: received.seen,
         })
     }
 }

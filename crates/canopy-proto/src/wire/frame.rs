@@ -16,10 +16,11 @@ impl From<&Frame> for v1::Frame {
         let message = match &frame.message {
             Message::Hello(hello) => Wire::Hello(hello.into()),
             Message::Begin { version } => Wire::Begin(v1::Begin { version: *version }),
-            Message::Rows { rows, through } => {
-                Wire::Rows(v1::Rows { rows: rows.iter().map(Into::into).collect(), through: *through })
+            Message::Rows { rows, through, seen } => {
+                let rows = rows.iter().map(Into::into).collect();
+                Wire::Rows(v1::Rows { rows, through: *through, seen: *seen })
             }
-            Message::End { count } => Wire::End(v1::End { count: *count }),
+            Message::End { count, seen } => Wire::End(v1::End { count: *count, seen: *seen }),
             Message::Ack { seq } => Wire::Ack(v1::Ack { seq: *seq }),
             Message::Heartbeat { sent, stalest_ms } => {
                 Wire::Heartbeat(v1::Heartbeat { sent: *sent, stalest_ms: *stalest_ms })
@@ -40,8 +41,9 @@ impl TryFrom<v1::Frame> for Frame {
             Wire::Rows(rows) => Message::Rows {
                 rows: rows.rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
                 through: rows.through,
+                seen: rows.seen,
             },
-            Wire::End(end) => Message::End { count: end.count },
+            Wire::End(end) => Message::End { count: end.count, seen: end.seen },
             Wire::Ack(ack) => Message::Ack { seq: ack.seq },
             Wire::Heartbeat(beat) => Message::Heartbeat { sent: beat.sent, stalest_ms: beat.stalest_ms },
         };
@@ -59,6 +61,7 @@ impl From<&Hello> for v1::Hello {
             record: hello.record.as_ref().map(Into::into),
             protocol: None,
             limits: None,
+            seen: hello.seen,
         }
     }
 }
@@ -71,6 +74,7 @@ impl TryFrom<v1::Hello> for Hello {
             boot: read_boot(&hello.boot)?,
             incarnation: read_incarnation(&hello.incarnation)?,
             cursor: hello.cursor.map(TryInto::try_into).transpose()?,
+            seen: hello.seen,
             wall: Wall(hello.wall_ms),
             record: hello.record.map(TryInto::try_into).transpose()?,
         })

@@ -95,7 +95,7 @@ impl World {
     pub(crate) fn disk_changed(&mut self, node: usize) {
         self.count_anew();
         if self.nodes[node].identity.role == Role::Hub {
-            let cursor = self.nodes[node].disk.get(&Slot::Cursor(EdgeId::Parent)).cloned();
+            let cursor = self.nodes[node].disk.get(&Slot::Position(EdgeId::Parent)).cloned();
             self.witness.exchanged.insert(node, cursor);
             let numbered = self.witness.written.iter().filter(|(_, spec)| spec.kind() == Kind::Placement);
             let until = self.now + SETTLED_MS;

@@ -99,7 +99,7 @@ impl World {
 
     /// Whether a hub has heard its parent since its disk was last exchanged.
     fn is_current(&self, hub: usize) -> bool {
-        let cursor = self.nodes[hub].disk.get(&Slot::Cursor(EdgeId::Parent));
+        let cursor = self.nodes[hub].disk.get(&Slot::Position(EdgeId::Parent));
         self.witness.exchanged.get(&hub).is_none_or(|old| cursor.is_some() && cursor != old.as_ref())
     }
 
