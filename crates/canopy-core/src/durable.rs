@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use canopy_model::{Cursor, Incarnation, Name, Object, Record, Report, Role, Uid, Uptime, Wall};
+use canopy_model::{
+    Cursor, Digest, Home, Incarnation, Name, Object, Record, Report, Role, Uid, Uptime, Wall,
+};
 
 use crate::command::Outcome;
 use crate::link::{EdgeId, History};
@@ -148,6 +150,17 @@ pub struct Assigned {
     pub run: bool,
     /// For which placements.
     pub placements: Vec<Uid>,
+    /// In which form; none if that is not known, because this hub learned it from the agent.
+    pub form: Option<Form>,
+}
+
+/// The form of a workload that an agent was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Its home, and since when it is at home there.
+    pub home: Home,
+    /// Its content.
+    pub revision: Digest,
 }
 
 /// What a child may select of a placement with a number. For an agent both are 0 or 1.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use canopy_core::command::{Outcome, Refusal};
 use canopy_core::durable::{
-    Answer, Assigned, Change, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value,
+    Answer, Assigned, Change, Form, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value,
 };
 use canopy_core::link::{EdgeId, Frame, Hello, History, Message, Row};
 use canopy_core::row::{Assignment, Body, Key, Offer, Orphan, Payload, RowKind, Run};
@@ -118,9 +118,12 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
             (Slot::Sent(edge, key), Value::Sent(SentRow { version, live }))
         }),
         (edge(), any::<u64>()).prop_map(|(edge, version)| (Slot::Floor(edge), Value::Floor(version))),
-        (name(), uid(), any::<bool>(), vec(uid(), 0..3)).prop_map(|(name, uid, run, placements)| {
-            (Slot::Assigned(name, uid), Value::Assigned(Assigned { run, placements }))
-        }),
+        (name(), uid(), any::<bool>(), vec(uid(), 0..3), option::of((home(), digest()))).prop_map(
+            |(name, uid, run, placements, form)| {
+                let form = form.map(|(home, revision)| Form { home, revision });
+                (Slot::Assigned(name, uid), Value::Assigned(Assigned { run, placements, form }))
+            }
+        ),
         (uid(), name(), any::<(u32, u32)>()).prop_map(|(uid, name, (grant, ceiling))| {
             (Slot::Share(uid, name), Value::Share(Share { grant, ceiling }))
         }),

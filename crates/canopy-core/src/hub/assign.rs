@@ -6,7 +6,7 @@ use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
 
 use super::settle::Touched;
 use super::state::Hub;
-use crate::durable::{Assigned, Change, Slot, Value};
+use crate::durable::{Assigned, Change, Form, Slot, Value};
 use crate::row::{Key, RowKind};
 use crate::seam::Step;
 
@@ -20,7 +20,6 @@ impl Hub {
         &mut self,
         uid: Uid,
         name: &Name,
-        rewritten: bool,
         touched: &mut Touched,
         step: &mut Step,
     ) -> Vec<Uid> {
@@ -31,19 +30,21 @@ impl Hub {
         let wanted = self.selecting(uid, name);
         let before = self.assigned.get(&(uid, name.clone())).map(|(assigned, _)| assigned.clone());
         let next = match (&before, wanted.is_empty()) {
-            (_, false) => Some(Assigned { run: true, placements: wanted }),
+            (_, false) => Some(Assigned { run: true, placements: wanted, form: self.form(uid) }),
             (Some(old), true) if old.run => Some(Assigned { run: false, ..old.clone() }),
             (Some(_), true) if self.is_gone(uid, name) => None,
             (Some(old), true) => Some(old.clone()),
             (None, true) => self.unassigned_work(uid, name, touched),
         };
-        let changed = before != next;
+        let selection = |assigned: &Option<Assigned>| {
+            assigned.as_ref().map(|assigned| (assigned.run, assigned.placements.clone()))
+        };
         let mut affected = Vec::new();
-        if changed {
+        if selection(&before) != selection(&next) {
             let both = before.iter().chain(&next).flat_map(|assigned| &assigned.placements);
             affected.extend(both.copied());
         }
-        if changed || rewritten && next.as_ref().is_some_and(|assigned| assigned.run) {
+        if before != next {
             let live = next.is_some();
             self.set_assigned(uid, name, next, step);
             self.count_work(uid, name, step);
@@ -53,6 +54,13 @@ impl Hub {
         }
         self.count(uid, name);
         affected
+    }
+
+    /// The form of a workload as it is now.
+    fn form(&self, uid: Uid) -> Option<Form> {
+        let object = self.object(uid)?;
+        let revision = object.workload()?.revision.digest;
+        Some(Form { home: object.metadata.home.clone(), revision })
     }
 
     /// Whether an object is here in a form that cannot be read, or in doubt: what it selected stays,
@@ -107,7 +115,7 @@ impl Hub {
     fn unassigned_work(&self, uid: Uid, name: &Name, touched: &mut Touched) -> Option<Assigned> {
         let work = self.report(uid, name)?.work.as_ref()?;
         if self.is_known(uid) || self.is_verdict_deleted(uid, &work.home) {
-            return Some(Assigned { run: false, placements: work.placements.clone() });
+            return Some(Assigned { run: false, placements: work.placements.clone(), form: None });
         }
         touched.orphans.insert(uid);
         None
@@ -208,6 +216,20 @@ mod tests {
         assert_eq!(store.decision(), Some(true));
         store.record(|record| drop(record.labels.remove("line")));
         assert_eq!(store.decision(), None, "its labels do not fit");
+    }
+
+    #[test]
+    fn what_changed_while_its_hub_could_not_decide_is_told_later() {
+        let mut store = Store::new();
+        store.assigned(true);
+        store.told_assignment(7);
+        let (hub, _) = store.start();
+        let told = |hub: &Hub| {
+            let key = Key::new(RowKind::Assignment, WORKLOAD);
+            hub.children[&press()].edge.outbox.version(&key).unwrap()
+        };
+        assert!(told(&hub) > 7, "it is not known in which form it was told");
+        assert_eq!(hub.assigned[&(WORKLOAD, press())].0.form, hub.form(WORKLOAD));
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Store {
 
     /// What the cluster was told of the workload.
     pub(super) fn assigned(&mut self, run: bool) {
-        let assigned = Assigned { run, placements: vec![PLACEMENT] };
+        let assigned = Assigned { run, placements: vec![PLACEMENT], form: None };
         self.0.insert(Slot::Assigned(press(), WORKLOAD), Value::Assigned(assigned));
     }
 

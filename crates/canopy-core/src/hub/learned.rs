@@ -35,7 +35,7 @@ impl Hub {
                     self.set_share(*placement, name, Share { grant: 1, ceiling: 1 }, step);
                 }
                 if self.is_known(key.uid) {
-                    let assigned = Assigned { run: true, placements: work.placements.clone() };
+                    let assigned = Assigned { run: true, placements: work.placements.clone(), form: None };
                     self.set_assigned(key.uid, name, Some(assigned), step);
                     self.touch_child_row(name, Key::new(RowKind::Assignment, key.uid), true, step);
                 }

@@ -74,7 +74,7 @@ impl Hub {
         }
         let mut left = Touched::default();
         if self.is_ready() {
-            self.decide(&mut touched, &changed, step);
+            self.decide(&mut touched, step);
             let pairs = touched.pairs.iter().map(|(_, name)| name);
             let concerned = touched.children.iter().chain(pairs).cloned().collect();
             self.drop_left(concerned, &mut left, step);
@@ -94,7 +94,7 @@ impl Hub {
         }
     }
 
-    fn decide(&mut self, touched: &mut Touched, changed: &BTreeSet<Uid>, step: &mut Step) {
+    fn decide(&mut self, touched: &mut Touched, step: &mut Step) {
         self.expand(touched);
         self.count_what_runs(&touched.objects, step);
         touched.placements.append(&mut self.unsettled);
@@ -108,7 +108,7 @@ impl Hub {
                 }
             }
             for (workload, name) in std::mem::take(&mut pairs) {
-                let affected = self.assign(workload, &name, changed.contains(&workload), touched, step);
+                let affected = self.assign(workload, &name, touched, step);
                 placements.extend(affected.into_iter().filter(|uid| self.index.numbered().contains(uid)));
                 touched.folds.insert(workload);
             }

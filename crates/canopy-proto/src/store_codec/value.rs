@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use canopy_core::durable::{Assigned, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value};
+use canopy_core::durable::{Assigned, Form, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value};
 use canopy_core::link::History;
 use canopy_model::Wall;
 use prost::Message;
 
 use crate::link::v1 as link;
 use crate::store::v1;
-use crate::wire::part::{bytes, read_boot, read_incarnation, read_uids, uids};
+use crate::wire::part::{bytes, read_boot, read_digest, read_incarnation, read_uids, uids};
 use crate::wire::row::{payload, value_bytes};
 use crate::wire::{Error, read, required};
 
@@ -25,8 +25,12 @@ pub fn encode(value: &Value) -> Vec<u8> {
             v1::SentRow { version: *version, live: *live }.encode_to_vec()
         }
         Value::Floor(version) => v1::Floor { version: *version }.encode_to_vec(),
-        Value::Assigned(Assigned { run, placements }) => {
-            v1::Assigned { run: *run, placements: uids(placements) }.encode_to_vec()
+        Value::Assigned(Assigned { run, placements, form }) => {
+            let form = form.as_ref().map(|Form { home, revision }| v1::Form {
+                home: Some(home.into()),
+                revision: revision.0.to_vec(),
+            });
+            v1::Assigned { run: *run, placements: uids(placements), form }.encode_to_vec()
         }
         Value::Share(Share { grant, ceiling }) => {
             v1::Share { grant: *grant, ceiling: *ceiling }.encode_to_vec()
@@ -72,8 +76,13 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
         }
         Slot::Floor(_) => Value::Floor(read::<v1::Floor>("a floor", value)?.version),
         Slot::Assigned(..) => {
-            let v1::Assigned { run, placements } = read("what was assigned", value)?;
-            Value::Assigned(Assigned { run, placements: read_uids("placements", &placements)? })
+            let v1::Assigned { run, placements, form } = read("what was assigned", value)?;
+            let form = form.map(|form| {
+                let home = required("form.home", form.home)?.try_into()?;
+                Ok::<_, Error>(Form { home, revision: read_digest(&form.revision)? })
+            });
+            let placements = read_uids("placements", &placements)?;
+            Value::Assigned(Assigned { run, placements, form: form.transpose()? })
         }
         Slot::Share(..) => {
             let v1::Share { grant, ceiling } = read("a share", value)?;
