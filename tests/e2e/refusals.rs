@@ -22,6 +22,9 @@ const LARGE_BYTES: usize = 5 * 1024 * 1024;
 /// More than fit into what is kept of one object.
 const LABELS: usize = 10_000;
 
+/// How a program ends that cannot read its command line.
+const USAGE: i32 = 2;
+
 /// A command, and what has to come of it.
 struct Row {
     case: &'static str,
@@ -198,6 +201,7 @@ async fn tokens(fleet: &Fleet) -> Result<Vec<Row>> {
         let secret = token.trim_start_matches("canopy-join-").to_owned();
         let says = ["mistyped", "copy the whole line"];
         rows.push(Row {
+            code: USAGE,
             hides: Some(secret),
             ..row("a mistyped token", join(program, "typo", &token), &says)
         });

@@ -1,6 +1,6 @@
 //! `canopy orphans`: what is kept although its home no longer knows it.
 
-use canopy_proto::admin::v1::{DropOrphanRequest, Kind, ListOrphansRequest};
+use canopy_proto::admin::v1::{DropOrphanRequest, Kind, ListOrphansRequest, ListOrphansResponse};
 use clap::{Args, Subcommand};
 
 use crate::args::word;
@@ -28,6 +28,10 @@ enum Command {
     },
 }
 
+/// What can be done about an orphan.
+const ADOPT: &str = "at its home, `canopy orphans drop UID` removes one, and `canopy apply` of its document with \
+                     metadata.uid keeps it; `canopy get KIND NAME -o yaml` at a hub that still has it writes that";
+
 impl Orphans {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let path = self.hub.unwrap_or_default();
@@ -41,8 +45,14 @@ impl Orphans {
             return session.terminal.line(format_args!("orphan {uid} dropped"));
         }
         let answer = session.client.list_orphans(ListOrphansRequest { path }).await;
-        let orphans =
-            answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner().orphans;
+        let ListOrphansResponse { orphans, left_out } =
+            answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner();
+        if !orphans.is_empty() {
+            session.terminal.beside("note", ADOPT);
+        }
+        if left_out > 0 {
+            session.terminal.beside("note", &format!("{left_out} more; these must be settled first"));
+        }
         let rows = orphans.into_iter().map(|orphan| {
             let object = format!("{}/{}", word(orphan.kind()), orphan.name);
             vec![orphan.uid, object, orphan.project, orphan.home, orphan.clusters.to_string(), orphan.reason]
