@@ -60,8 +60,9 @@ impl Demo {
         if self.stay {
             terminal.line("\nThe fleet stays until Ctrl-C. Try, in another terminal:")?;
             terminal.line(format_args!("  export CANOPY_CONFIG={}", fleet.contexts().display()))?;
+            let program = std::env::current_exe().unwrap_or_else(|_| "canopy".into());
             for line in ["tree", "status", "get clusters", "--context eu get workloads"] {
-                terminal.line(format_args!("  canopy {line}"))?;
+                terminal.line(format_args!("  {} {line}", program.display()))?;
             }
             interrupted.await;
         }

@@ -48,11 +48,16 @@ pub enum RowKind {
 pub struct Key {
     /// What the row is about.
     pub kind: RowKind,
-    /// Of the object, the workload or the child.
+    /// Of the object, the workload or the child; zero for the only row of its kind.
     pub uid: Uid,
 }
 
 impl Key {
+    /// What an agent says about its cluster.
+    pub const CLAIMS: Self = Self { kind: RowKind::Claims, uid: Uid(0) };
+    /// What stands below a hub.
+    pub const FLEET: Self = Self { kind: RowKind::Fleet, uid: Uid(0) };
+
     pub(crate) fn new(kind: RowKind, uid: Uid) -> Self {
         Self { kind, uid }
     }
@@ -190,7 +195,7 @@ pub struct Orphan {
     pub kind: Kind,
     /// Its name.
     pub name: ObjectName,
-    /// Its home and the incarnation in which that accepted it.
+    /// Its home, and since when it was at home there.
     pub home: Home,
     /// How many clusters below hold it.
     pub clusters: u32,

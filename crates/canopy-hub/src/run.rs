@@ -63,15 +63,12 @@ impl Server {
             Some(dialer) => Pull::from_parent(blobs, dialer.clone()),
             None => Pull::root(blobs),
         };
-        let shell = |hub: &Handle<Hub>| HubShell {
-            hub: hub.clone(),
-            registry: registry.clone(),
-            content: content.clone(),
-        };
+        let shell = |_: &Handle<Hub>| HubShell { registry: registry.clone(), content: content.clone() };
         let machine = Hub::load(peer.path.clone(), slots);
         let (driver, hub) = Driver::new(machine, store, shell);
         let (children, advertised) = (Children::default(), args.addresses.advertise.clone());
-        let api = Api { hub, peer, domain, registry, children, content, advertised };
+        let contact = Contact::default();
+        let api = Api { hub, peer, domain, registry, children, contact, content, advertised };
         Ok(Self { driver, api, way, dialer, below, admins, probes, metrics: health::metrics()? })
     }
 
@@ -90,7 +87,7 @@ impl Server {
         let [below, admins, probes] = self.addresses()?;
         info!(hub = %self.api.peer.path, %below, %admins, %probes, "running");
         let Self { driver, api, way, dialer, metrics, .. } = self;
-        let contact = Contact::default();
+        let contact = api.contact.clone();
         let boot = Boot(u128::from_be_bytes(key::random()));
         let mut parts = JoinSet::new();
         parts.spawn(async move { driver.run(boot, stop).await.context("the hub cannot go on") });

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use canopy_content::Pull;
-use canopy_core::{Effect, Hub, Input};
+use canopy_core::Effect;
 use canopy_model::Digest;
-use canopy_node::{Handle, Shell};
+use canopy_node::Shell;
 use canopy_proto::convert::one_line;
 use tokio::task::block_in_place;
 use tracing::{debug, error, warn};
@@ -14,8 +14,6 @@ use crate::registry::Registry;
 
 /// Performs a hub's effects.
 pub struct HubShell {
-    /// The driver.
-    pub hub: Handle<Hub>,
     /// Where revocations go.
     pub registry: Arc<Registry>,
     /// Where content comes from.
@@ -39,14 +37,11 @@ impl Shell for HubShell {
 impl HubShell {
     /// Has content here before children ask for it. What cannot be had now is fetched when they do.
     fn fetch(&self, digest: Digest) {
-        let (hub, content) = (self.hub.clone(), self.content.clone());
+        let content = self.content.clone();
         tokio::spawn(async move {
-            let error = content.ensure(digest).await.err().map(|error| one_line(&error));
-            if let Some(error) = &error {
-                debug!(%digest, error, "content is not here yet");
+            if let Err(error) = content.ensure(digest).await {
+                debug!(%digest, error = one_line(&error), "content is not here yet");
             }
-            // The program ends if nobody listens.
-            let _ = hub.input(Input::Fetched { digest, error }).await;
         });
     }
 }

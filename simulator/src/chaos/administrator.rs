@@ -194,7 +194,7 @@ impl World {
         let name = self.nodes[agent].path.name().expect("an agent has a name");
         let changes = BTreeMap::from([("line".to_owned(), Some(line.to_owned()))]);
         let verb = Verb::Label { role: Role::Agent, name, changes, overwrite: true, expected: None };
-        if let Some(Outcome::Configured(_) | Outcome::Unchanged(_)) = self.ask(hub, verb)? {
+        if let Some(Outcome::Configured(_)) = self.ask(hub, verb)? {
             self.occurrences.note("label moved");
         }
         Ok(())
@@ -313,13 +313,16 @@ impl World {
             .is_some_and(|spec| self.hub(hub).is_some_and(|it| it.find(spec.kind(), &name).is_some()));
         match known {
             Some(spec) if !taken && self.rng.bool() => {
-                self.occurrences.note("orphan adopted");
                 let uid = Meant::This(uid);
-                self.ask(hub, Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None })?;
+                let verb = Verb::Apply { name, labels: Labels::new(), spec, uid, expected: None };
+                if let Some(Outcome::Created(_)) = self.ask(hub, verb)? {
+                    self.occurrences.note("orphan adopted");
+                }
             }
             _ => {
-                self.occurrences.note("orphan dropped");
-                self.ask(hub, Verb::Drop(uid))?;
+                if let Some(Outcome::Done) = self.ask(hub, Verb::Drop(uid))? {
+                    self.occurrences.note("orphan dropped");
+                }
             }
         }
         Ok(())

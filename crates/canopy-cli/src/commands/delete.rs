@@ -28,7 +28,8 @@ pub struct Delete {
     /// Path of the hub where it lives [default: the hub that is asked]
     #[arg(long, value_name = "PATH")]
     home: Option<String>,
-    /// Free the name now; clusters out of reach remove what they run when they return
+    /// Do not wait: clusters out of reach remove an object's work when they return; a cluster or hub
+    /// that is let go so never returns, and keeps what it runs
     #[arg(long)]
     forget: bool,
 }

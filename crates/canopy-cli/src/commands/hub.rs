@@ -27,11 +27,11 @@ enum Command {
 impl Hub {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let Command::ForgetMissing { path } = self.command;
-        let asked = Asked::change(format!("forget what hub/{path} misses"), Kind::Hub);
+        let asked = Asked::change(format!("forget what hub {path} misses"), Kind::Hub);
         let answer = session.client.forget_missing(ForgetMissingRequest { path: path.clone() }).await;
         let answer = answer.map_err(Error::refused(asked))?.into_inner();
         if answer.forgotten.is_empty() {
-            return session.terminal.line(format_args!("hub/{path} misses no child"));
+            return session.terminal.line(format_args!("hub {path} goes on; no child was missing"));
         }
         let mut forgotten = answer.forgotten.iter();
         forgotten.try_for_each(|child| session.terminal.line(format_args!("{} forgotten", printable(child))))

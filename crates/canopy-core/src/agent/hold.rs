@@ -1,10 +1,10 @@
 //! People at the machine have the last word: while they hold it, nothing is asked of the cluster.
 
-use canopy_model::{Claims, Now, Uid};
+use canopy_model::{Claims, Now};
 
 use super::state::Agent;
 use crate::durable::{Change, Slot, Value};
-use crate::row::{Key, RowKind};
+use crate::row::Key;
 use crate::seam::Step;
 
 /// The claim that tells a hub why people at the machine want nothing changed.
@@ -15,7 +15,7 @@ impl Agent {
     pub(super) fn claim(&mut self, mut claims: Claims, step: &mut Step) {
         claims.remove(HOLD_CLAIM);
         claims.extend(self.hold.clone().map(|reason| (HOLD_CLAIM.to_owned(), reason)));
-        let key = Key::new(RowKind::Claims, Uid(0));
+        let key = Key::CLAIMS;
         if self.claims != claims || self.parent.outbox.version(&key).is_none() {
             self.claims = claims;
             self.touch(key, true, step);
@@ -38,7 +38,7 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use canopy_model::{
-        Boot, Cursor, Digest, Home, Incarnation, Path, Report, Revision, Sync, Uptime, Wall, Work,
+        Boot, Cursor, Digest, Home, Incarnation, Path, Report, Revision, Sync, Uid, Uptime, Wall, Work,
     };
 
     use super::*;

@@ -29,8 +29,7 @@ impl Hub {
             self.fold_placement(uid, step);
         }
         if touched.fleet && self.parent.is_some() {
-            let key = Key::new(RowKind::Fleet, Uid(0));
-            self.tell(key, Some(Body::Fleet(self.fleet())), step);
+            self.tell(Key::FLEET, Some(Body::Fleet(self.fleet())), step);
         }
     }
 
@@ -192,9 +191,7 @@ impl Hub {
                 }
                 Some(Role::Hub) => {
                     fleet.hubs += 1;
-                    if let Some(Body::Fleet(below)) =
-                        child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body)
-                    {
+                    if let Some(Body::Fleet(below)) = child.edge.inbox.get(&Key::FLEET).map(|row| &row.body) {
                         fleet.add(below);
                     }
                 }

@@ -14,7 +14,7 @@ use crate::row::{Key, RowKind};
 use crate::seam::Step;
 
 /// How long a hub in a new incarnation waits for the children that it knows, before it decides
-/// without those that stay dark. It never waits less for its parent's wishes.
+/// without those that stay dark. It waits without bound for its parent's wishes.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 impl Hub {

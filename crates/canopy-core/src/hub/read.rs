@@ -111,7 +111,7 @@ mod tests {
                 into: learned,
                 generation: false,
             });
-            edge.inbox.load_row(false, Key::new(RowKind::Fleet, Uid(0)), row);
+            edge.inbox.load_row(false, Key::FLEET, row);
             let session = crate::link::SessionId(1);
             let edge = crate::link::EdgeId::Child(name("eu"));
             let connected = Input::Connected { edge, session };
@@ -145,6 +145,17 @@ mod tests {
         hub.handle(Now::default(), Input::Command(command)).commit(|_| Ok::<(), ()>(())).unwrap();
         let view = hub.placement_view(Uid(100)).unwrap();
         assert_eq!((view.selected, ready(&view.conditions)), (1, ("Ready", None, "NotCounted")));
+    }
+
+    #[test]
+    fn a_hub_says_what_keeps_it_from_its_parent() {
+        let (region, _) = Store::new().start();
+        let own = region.own_conditions(Some("a proxy breaks TLS"));
+        assert_eq!((own[0].kind, own[0].reason, own[0].message.as_str()), {
+            ("ParentConnected", "Unreachable", "a proxy breaks TLS")
+        });
+        assert_eq!(ready(&own).0, "Ready");
+        assert_eq!(root(vec![]).own_conditions(None).len(), 1, "a root has no parent");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::command::{Outcome, Refusal};
 use crate::durable::{Change, Slot, Value};
 use crate::effect::Effect;
 use crate::link::EdgeId;
-use crate::row::{Body, Key, RowKind};
+use crate::row::{Body, Key};
 use crate::seam::Step;
 
 impl Hub {
@@ -60,7 +60,7 @@ impl Hub {
     /// How many clusters a hub below has told in this incarnation; none when it has not.
     fn clusters_below(&self, name: &Name) -> Option<u32> {
         let inbox = &self.children.get(name)?.edge.inbox;
-        match inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
+        match inbox.get(&Key::FLEET).map(|row| &row.body) {
             Some(Body::Fleet(fleet)) if inbox.is_heard(self.history.incarnation) => Some(fleet.clusters),
             _ => None,
         }
@@ -117,6 +117,7 @@ mod tests {
     use crate::command::{Command, Verb};
     use crate::hub::fixture::{NOW, Store, press, reply};
     use crate::input::Input;
+    use crate::row::RowKind;
     use crate::seam::Machine as _;
 
     fn release(role: Role, name: Name, forget: bool) -> Verb {

@@ -72,12 +72,12 @@ impl Hub {
             touched.fleet = true;
             self.pending.extend(self.edge_ids());
         }
-        let mut left = Touched::default();
+        let mut dropped = Touched::default();
         if self.is_ready() {
             self.decide(&mut touched, step);
             let pairs = touched.pairs.iter().map(|(_, name)| name);
             let concerned = touched.children.iter().chain(pairs).cloned().collect();
-            self.drop_left(concerned, &mut left, step);
+            self.drop_left(concerned, &mut dropped, step);
         } else {
             self.count_touched(&touched);
         }
@@ -89,8 +89,8 @@ impl Hub {
                 self.index.forget(uid);
             }
         }
-        if left.everything {
-            self.settle(now, left, step);
+        if dropped.everything {
+            self.settle(now, dropped, step);
         }
     }
 

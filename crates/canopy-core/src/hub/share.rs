@@ -44,7 +44,7 @@ impl Hub {
             return changed;
         }
         self.count_what_is_offered(placement, step);
-        self.release(placement, &mut changed, step);
+        self.take_back(placement, &mut changed, step);
         if let Some(quota) = self.quota(placement) {
             self.shed_surplus(placement, quota, &mut changed, step);
             self.fill(placement, quota, &mut changed, step);
@@ -92,7 +92,7 @@ impl Hub {
     }
 
     /// Takes back what is of no use: infeasible own clusters, and grants that a hub cannot use.
-    fn release(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
+    fn take_back(&mut self, placement: Uid, changed: &mut BTreeSet<Name>, step: &mut Step) {
         for name in self.sharers(placement) {
             let share = self.shares[&(placement, name.clone())];
             let next = match self.role(&name) {

@@ -72,8 +72,8 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// Up to where the receiver's table arrived here, in this incarnation.
     pub cursor: Option<Cursor>,
-    /// The sender's last version when it told what led to the cursor; of the same boot. Only a
-    /// receiver that stands there has the table as it was.
+    /// The receiver's last version when it told what led to the cursor; of the same boot. Whoever
+    /// never reached it was restored from an old copy.
     pub seen: u64,
     /// The sender's wall clock.
     pub wall: Wall,

@@ -10,7 +10,7 @@ use canopy_content::Pull;
 use canopy_core::Hub;
 use canopy_core::command::{Command, Outcome, Refusal, Verb};
 use canopy_identity::{Peer, TrustDomain, key};
-use canopy_link::{Children, Query};
+use canopy_link::{Children, Contact, Query};
 use canopy_model::{Kind, Name, Path, Role, Uid};
 use canopy_node::Handle;
 use canopy_proto::admin::v1::relay::Call;
@@ -45,6 +45,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// The hubs below.
     pub children: Children,
+    /// What keeps this hub from its parent.
+    pub contact: Contact,
     /// Content that is too large for a row.
     pub content: Pull,
     /// Where children reach this hub, each `host:port`.

@@ -64,8 +64,8 @@ impl Api {
 
     async fn get_node(&self, kind: Kind, path: &str) -> Result<v1::Object, Error> {
         if kind == Kind::Hub && inbound::path("metadata.name", path)? == self.peer.path {
-            let uid = self.peer.uid;
-            return Ok(self.hub.read(move |hub| show::this_hub(hub, uid)).await?);
+            let (uid, trouble) = (self.peer.uid, self.contact.trouble());
+            return Ok(self.hub.read(move |hub| show::this_hub(hub, uid, trouble.as_deref())).await?);
         }
         self.node(kind, &self.child_name(kind, path)?).await
     }

@@ -75,7 +75,7 @@ pub(super) fn node(hub: &Hub, now: Now, name: &Name, full: bool) -> Option<v1::O
 }
 
 /// The hub that is asked.
-pub(super) fn this_hub(hub: &Hub, uid: Uid) -> v1::Object {
+pub(super) fn this_hub(hub: &Hub, uid: Uid, trouble: Option<&str>) -> v1::Object {
     let detail = status::Detail::Hub(v1::HubStatus {
         connected: true,
         age_ms: 0,
@@ -90,7 +90,7 @@ pub(super) fn this_hub(hub: &Hub, uid: Uid) -> v1::Object {
     v1::Object {
         metadata: Some(metadata),
         spec: Some(object::Spec::Hub(v1::HubSpec {})),
-        status: Some(observed(&[hub.ready()], 0, detail)),
+        status: Some(observed(&hub.own_conditions(trouble), 0, detail)),
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Uid, Wall, Work};
+use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Wall, Work};
 
 use super::{SILENT, condition};
 use crate::hub::state::{Child, Hub};
 use crate::link::HEARTBEAT_EVERY;
-use crate::row::{Body, Key, RowKind};
+use crate::row::{Body, Key};
 
 /// A child that was silent for longer is no longer shown as available: three heartbeats.
 pub const SILENT_AFTER: Duration = HEARTBEAT_EVERY.saturating_mul(3);
-
-const CLAIMS: Key = Key { kind: RowKind::Claims, uid: Uid(0) };
 
 /// A hub or cluster directly below.
 #[derive(Debug)]
@@ -55,10 +53,20 @@ impl Hub {
         hub_ready(self.readiness(), &missing.join(", "))
     }
 
+    /// This hub's own conditions; `trouble` is what keeps it from its parent. The last is Ready.
+    pub fn own_conditions(&self, trouble: Option<&str>) -> Vec<Condition> {
+        let parent = self.parent.as_ref().map(|edge| match (edge.is_connected(), trouble) {
+            (true, _) => condition("ParentConnected", Some(true), "Connected", ""),
+            (false, None) => condition("ParentConnected", Some(false), "Connecting", ""),
+            (false, Some(why)) => condition("ParentConnected", Some(false), "Unreachable", why),
+        });
+        parent.into_iter().chain([self.ready()]).collect()
+    }
+
     /// The recorded children that have not reported in the present incarnation.
     pub fn missing(&self) -> Vec<Path> {
-        let heard = |child: &Child| child.edge.inbox.is_heard(self.history.incarnation);
-        let missing = self.children.iter().filter(|(_, child)| child.record.is_some() && !heard(child));
+        let missing =
+            self.children.iter().filter(|(_, child)| child.record.is_some() && !self.has_heard(child));
         missing.map(|(name, _)| self.path.child(name)).collect()
     }
 
@@ -67,7 +75,7 @@ impl Hub {
         let child = self.children.get(name)?;
         let record = child.record.as_ref()?;
         let age = self.age(now, child);
-        let fleet = match child.edge.inbox.get(&Key::new(RowKind::Fleet, Uid(0))).map(|row| &row.body) {
+        let fleet = match child.edge.inbox.get(&Key::FLEET).map(|row| &row.body) {
             Some(Body::Fleet(fleet)) => *fleet,
             _ => Fleet::default(),
         };
@@ -131,7 +139,7 @@ impl Hub {
 
     /// What an agent says about its cluster.
     pub fn claims(&self, name: &Name) -> Claims {
-        let row = self.children.get(name).and_then(|child| child.edge.inbox.get(&CLAIMS));
+        let row = self.children.get(name).and_then(|child| child.edge.inbox.get(&Key::CLAIMS));
         match row.map(|row| &row.body) {
             Some(Body::Claims(claims)) => claims.clone(),
             _ => Claims::new(),
