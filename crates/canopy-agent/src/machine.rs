@@ -154,14 +154,15 @@ impl Desk {
     }
 
     async fn answer<C: Cluster>(&self, wish: Wish, cluster: &C, agent: &Handle<Agent>) -> Answer {
+        if matches!(wish, Wish::Status) {
+            let trouble = self.contact.trouble();
+            let status = agent.read(move |agent| status(agent, trouble)).await;
+            return status.map_or_else(refused, Answer::Status);
+        }
         // Looking is always possible; what changes something goes one after the other.
         let changing = self.changing.try_lock();
         let outcome = match wish {
-            Wish::Status => {
-                let trouble = self.contact.trouble();
-                let status = agent.read(move |agent| status(agent, trouble)).await;
-                return status.map_or_else(refused, Answer::Status);
-            }
+            Wish::Status => unreachable!("answered above"),
             _ if changing.is_err() => Err("the agent is doing what someone else asked here".to_owned()),
             Wish::Hold { reason } => {
                 info!(reason, "held by someone at the machine");

@@ -4,10 +4,11 @@
 //! original, so that a field it does not know is not lost on the way; a kind it does not know is
 //! stored and forwarded as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::{
-    Claims, Fleet, Home, Kind, Object, ObjectName, Record, Report, Revision, Stamp, Summary, Uid, Work,
+    Claims, Fleet, Home, Kind, Object, ObjectName, Record, Report, Revision, Spec, Stamp, Summary, Uid, Work,
 };
 
 /// What a row is about. The numbers are part of the protocol.
@@ -202,23 +203,56 @@ pub struct Orphan {
 }
 
 impl Payload {
-    /// About how many bytes the row takes on the wire.
+    /// About how many bytes the row takes on the wire; rather more than fewer, for frames have a limit.
     pub(crate) fn size_hint(&self) -> usize {
-        /// A row without content: uids, names, counts, a message.
-        const PLAIN_ROW_BYTES: usize = 256;
-        /// An object beside its content: labels, placements, rules for its manifests.
-        const OBJECT_BYTES: usize = 1024;
-        let content = match (&self.original, &self.body) {
-            (Some(original), _) => original.len(),
-            (None, Body::Assignment(Assignment::Run(run))) => {
-                run.revision.inline.as_ref().map_or(0, |c| c.len())
-            }
-            (None, Body::Object(object)) => {
-                let inline = object.workload().and_then(|w| w.revision.inline.as_ref());
-                OBJECT_BYTES + inline.map_or(0, |c| c.len())
-            }
-            (None, _) => 0,
-        };
-        PLAIN_ROW_BYTES + content
+        /// What every row has: uids, a home, counts.
+        const PLAIN_ROW_BYTES: usize = 512;
+        PLAIN_ROW_BYTES + self.original.as_ref().map_or_else(|| self.body.content_bytes(), |it| it.len())
     }
+}
+
+impl Body {
+    /// About how many bytes that part takes of which there can be much.
+    fn content_bytes(&self) -> usize {
+        match self {
+            Self::Object(object) => texts(&object.metadata.labels) + spec_bytes(&object.spec),
+            Self::Assignment(Assignment::Run(run)) => uids(&run.placements) + inline_bytes(&run.revision),
+            Self::Report(report) => {
+                report.work.as_ref().map_or(0, |work| work.message.len() + uids(&work.placements))
+            }
+            Self::Record(record) => texts(&record.labels),
+            Self::Claims(claims) => texts(claims),
+            Self::Summary(summary) => summary.example.len(),
+            Self::Grant(_) | Self::Verdict | Self::Doubt | Self::Assignment(_) | Self::Offer(_) => 0,
+            Self::Selected(_) | Self::Orphan(_) | Self::Fleet(_) | Self::Opaque => 0,
+        }
+    }
+}
+
+fn spec_bytes(spec: &Spec) -> usize {
+    match spec {
+        // Written out, a selector has a character or two around each value; encoded, a few bytes.
+        Spec::Placement(placement) => {
+            placement.predicates.iter().map(|selector| 2 * selector.to_string().len()).sum()
+        }
+        Spec::Workload(workload) => {
+            let names = workload.placements.iter().map(|name| name.as_str().len() + ITEM_BYTES);
+            names.sum::<usize>() + inline_bytes(&workload.revision)
+        }
+    }
+}
+
+/// What one item of a list takes beside its text.
+const ITEM_BYTES: usize = 8;
+
+fn texts(pairs: &BTreeMap<String, String>) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len() + 2 * ITEM_BYTES).sum()
+}
+
+fn uids(uids: &[Uid]) -> usize {
+    uids.len() * (size_of::<Uid>() + ITEM_BYTES)
+}
+
+fn inline_bytes(revision: &Revision) -> usize {
+    revision.inline.as_ref().map_or(0, |content| content.len())
 }

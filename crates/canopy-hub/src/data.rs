@@ -45,13 +45,19 @@ impl Data {
         }
     }
 
-    /// Makes an empty store.
-    pub fn create_store(&self) -> anyhow::Result<()> {
+    /// Refuses a folder in which a store is already.
+    pub fn check_no_store(&self) -> anyhow::Result<()> {
         let folder = self.store();
         if folder.join("engine").exists() {
             bail!("{} holds a store already: move it away to begin another", folder.display());
         }
-        Ok(Store::create(&folder)?)
+        Ok(())
+    }
+
+    /// Makes an empty store.
+    pub fn create_store(&self) -> anyhow::Result<()> {
+        self.check_no_store()?;
+        Ok(Store::create(self.store())?)
     }
 }
 
@@ -86,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_cannot_be_understood_has_a_way_back() {
+    fn a_store_of_another_version_is_left_as_it_is() {
         let (_place, data) = data();
         data.create_store().unwrap();
         let store = Store::open(data.store()).unwrap();
@@ -94,9 +100,10 @@ mod tests {
         batch.put(vec![255], vec![0]);
         store.commit(&batch).unwrap();
         drop(store);
-        let lost = data.open(true).err().unwrap();
-        assert!(format!("{lost:#}").contains("init --adopt"), "{lost:#}");
-        assert!(data.open(false).unwrap().0.is_empty());
+        for is_root in [true, false] {
+            let other = data.open(is_root).err().unwrap();
+            assert!(format!("{other:#}").contains("run the version that wrote it"), "{other:#}");
+        }
     }
 
     /// Makes a store that cannot be opened any more.

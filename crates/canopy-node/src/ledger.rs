@@ -27,8 +27,11 @@ pub enum Error {
     /// The store opens, and not all of it can be read.
     #[error("the store cannot be read")]
     Load(#[source] LoadError),
-    /// What was read makes no sense.
-    #[error("the store cannot be understood")]
+    /// What was read makes no sense to this version.
+    #[error(
+        "the store holds what this version cannot read: run the version that wrote it, or move the store away to \
+         begin anew"
+    )]
     Decode(#[source] store_codec::Error),
     /// What was read is another program's.
     #[error("the store holds {0}, which this program does not keep: give this node's own folder as --data")]
@@ -55,8 +58,9 @@ impl Error {
     pub fn is_lost(&self) -> bool {
         match self {
             Self::Open(OpenError::Missing(_) | OpenError::Damaged(_)) => true,
-            Self::Load(LoadError::Damaged(_)) | Self::Decode(_) => true,
-            Self::Open(_) | Self::Load(_) | Self::Foreign(_) => false,
+            Self::Load(LoadError::Damaged(_)) => true,
+            // Another version wrote it, and that one can still read it.
+            Self::Open(_) | Self::Load(_) | Self::Decode(_) | Self::Foreign(_) => false,
         }
     }
 }

@@ -173,19 +173,21 @@ impl Agent {
     }
 
     fn deleted(&mut self, now: Now, uid: Uid, error: Option<String>, step: &mut Step) {
-        let Some(held) = self.held.get(&uid) else { return };
-        match error {
-            Some(error) => {
-                if let Some(mut work) = held.report.work.clone() {
+        let report = self.held.get(&uid).map(|held| held.report.clone());
+        match (error, report) {
+            (Some(error), report) => {
+                if let Some(mut work) = report.and_then(|report| report.work) {
                     work.message = error;
                     self.report_work(uid, work, step);
                 }
                 self.retry_later(now, uid);
             }
-            None => {
+            (None, report) => {
                 self.retries.remove(&uid);
-                let report = Report { work: None, ..held.report.clone() };
-                self.report(uid, report, step);
+                self.unreadable.remove(&uid);
+                if let Some(report) = report {
+                    self.report(uid, Report { work: None, ..report }, step);
+                }
             }
         }
         self.pursue(now, uid, step);
@@ -194,6 +196,7 @@ impl Agent {
     /// What the cluster holds is the truth about what is applied; what is wanted is not.
     fn surveyed(&mut self, now: Now, survey: Survey, step: &mut Step) {
         let Survey { found, unreadable } = survey;
+        self.unreadable = unreadable.iter().map(|(uid, _)| *uid).collect();
         for (uid, why) in &unreadable {
             self.applied.remove(uid);
             let Some(mut work) = self.held.get(uid).and_then(|held| held.report.work.clone()) else {

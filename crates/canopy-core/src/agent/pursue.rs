@@ -88,7 +88,10 @@ impl Agent {
         }
         self.doing.remove(&uid);
         let mut work = self.held.get(&uid).and_then(|held| held.report.work.clone());
-        if work.is_none() {
+        if work.is_none() && self.surveyed != Some(self.history.incarnation) {
+            return;
+        }
+        if work.is_none() && !self.unreadable.contains(&uid) {
             match self.parent.inbox.row(&row).map(|row| row.orphaned) {
                 Some(false) => self.report(uid, Report { stamp, work: None }, step),
                 Some(true) => {
@@ -105,7 +108,9 @@ impl Agent {
         if let (Some(reason), Some(work)) = (&self.hold, &mut work) {
             work.message = held(reason);
         }
-        self.report(uid, Report { stamp, work }, step);
+        if work.is_some() {
+            self.report(uid, Report { stamp, work }, step);
+        }
         if self.hold.is_some() {
             return;
         }
@@ -266,6 +271,22 @@ mod tests {
             agent.wishes.told.insert(UID);
             assert_eq!(asks(&mut agent), ["delete"]);
         }
+    }
+
+    #[test]
+    fn gone_is_told_only_of_what_the_cluster_was_asked_about() {
+        let mut agent = agent(Some(Assignment::Remove), None);
+        agent.surveyed = None;
+        assert!(asks(&mut agent).is_empty());
+        assert_eq!(reported(&agent), None, "the disk is new: it may be there");
+        agent.surveyed = Some(agent.history.incarnation);
+        agent.unreadable.insert(UID);
+        assert_eq!(asks(&mut agent), ["delete"]);
+        assert_eq!(reported(&agent), None, "it is there, though in what form cannot be told");
+        agent.doing.clear();
+        agent.unreadable.clear();
+        assert!(asks(&mut agent).is_empty());
+        assert_eq!(reported(&agent), Some((Some(STAMP), None)));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Agent {
     pub(super) applied: BTreeSet<Uid>,
     /// What the cluster told of a workload since the last order to apply it.
     pub(super) observed: BTreeMap<Uid, Observed>,
+    /// What the last survey found and could not read: it is there, whatever was held.
+    pub(super) unreadable: BTreeSet<Uid>,
     /// What was asked and is not answered.
     pub(super) doing: BTreeMap<Uid, Doing>,
     pub(super) attempts: u64,
@@ -90,6 +92,7 @@ impl Agent {
             surveyed: None,
             applied: BTreeSet::new(),
             observed: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             doing: BTreeMap::new(),
             attempts: 0,
             retries: BTreeMap::new(),

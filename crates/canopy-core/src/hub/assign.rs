@@ -24,6 +24,7 @@ impl Hub {
         step: &mut Step,
     ) -> Vec<Uid> {
         if !self.may_decide(name) || self.is_frozen(uid) {
+            self.leave_form_open(uid, name, step);
             self.count(uid, name);
             return Vec::new();
         }
@@ -54,6 +55,16 @@ impl Hub {
         }
         self.count(uid, name);
         affected
+    }
+
+    /// An agent may have been told to keep what it runs, of a workload that cannot be read here now:
+    /// once it can, it is told again.
+    fn leave_form_open(&mut self, uid: Uid, name: &Name, step: &mut Step) {
+        let Some((assigned, _)) = self.assigned.get(&(uid, name.clone())) else { return };
+        if assigned.form.is_some() && self.is_known(uid) && self.object(uid).is_none() {
+            let open = Assigned { form: None, ..assigned.clone() };
+            self.set_assigned(uid, name, Some(open), step);
+        }
     }
 
     /// The form of a workload as it is now.
@@ -165,8 +176,12 @@ impl Hub {
     /// Counts what was touched while nothing may be decided about it: what is told upward always
     /// follows from what is durable.
     pub(super) fn count_touched(&mut self, touched: &Touched) {
-        let assigned = self.assigned.keys().filter(|(uid, _)| touched.objects.contains(uid)).cloned();
-        for (uid, name) in assigned.chain(touched.pairs.iter().cloned()).collect::<BTreeSet<_>>() {
+        let assigned = |uid: &Uid| {
+            let uid = *uid;
+            Self::of(&self.assigned, uid).map(move |(name, _)| (uid, name.clone()))
+        };
+        let pairs = touched.objects.iter().flat_map(assigned).chain(touched.pairs.iter().cloned());
+        for (uid, name) in pairs.collect::<BTreeSet<_>>() {
             self.count(uid, &name);
         }
     }

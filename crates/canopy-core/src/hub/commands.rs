@@ -222,12 +222,13 @@ impl Hub {
         if kind == Kind::Placement || forget {
             let users = self.index.users(uid);
             let agents = self.names(Role::Agent);
-            for workload in users.into_iter().chain([uid]) {
+            for workload in users.iter().copied().chain([uid]) {
                 touched.pairs.extend(agents.iter().map(|name| (workload, name.clone())));
             }
             self.remove_object(uid, step);
             touched.placements.insert(uid);
             touched.folds.insert(uid);
+            touched.folds.extend(users);
         } else if object.metadata.deleted.is_none() {
             let mut object = Object::clone(&object);
             object.metadata.deleted = Some(now.wall);

@@ -38,6 +38,7 @@ impl Hub {
                     let assigned = Assigned { run: true, placements: work.placements.clone(), form: None };
                     self.set_assigned(key.uid, name, Some(assigned), step);
                     self.touch_child_row(name, Key::new(RowKind::Assignment, key.uid), true, step);
+                    touched.pair(key.uid, name);
                 }
             }
             if let Some(offer) = body.offer().filter(|_| !self.shares.contains_key(&pair)) {
@@ -67,7 +68,8 @@ impl Hub {
                 }
                 (EdgeId::Child(name), RowKind::Report) => {
                     touched.pair(key.uid, name);
-                    if !self.is_known(key.uid) || self.is_frozen(key.uid) {
+                    let told = self.told.contains_key(&Key::new(RowKind::Orphan, key.uid));
+                    if told || !self.assigned.contains_key(&(key.uid, name.clone())) {
                         touched.orphans.insert(key.uid);
                     }
                 }

@@ -32,8 +32,9 @@ impl Hub {
         }))
     }
 
+    /// What is told upward; nothing while it is not known.
     pub(super) fn selected_row(&self, placement: Uid) -> Option<Body> {
-        self.selected(placement).map(|selected| Body::Selected(selected.clusters))
+        self.selected(placement).filter(|it| it.complete).map(|it| Body::Selected(it.clusters))
     }
 
     /// A placement came, changed or is gone: its own clusters are counted from the beginning.

@@ -157,6 +157,9 @@ impl Hub {
             return;
         }
         for name in self.children.keys().cloned().collect::<Vec<_>>() {
+            if free == 0 {
+                break;
+            }
             let share = self.shares.get(&(placement, name.clone())).copied().unwrap_or_default();
             let take = free.min(self.spare_of(placement, &name));
             if take == 0 {

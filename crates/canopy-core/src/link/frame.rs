@@ -93,8 +93,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// About how many bytes the row takes on the wire.
-    pub(crate) fn size_hint(&self) -> usize {
+    /// About how many bytes the row takes on the wire; rarely fewer than it does.
+    pub fn size_hint(&self) -> usize {
         /// Its key and version.
         const HEAD_BYTES: usize = 64;
         HEAD_BYTES + self.payload.as_ref().map_or(0, Payload::size_hint)

@@ -174,6 +174,14 @@ mod tests {
         }
 
         #[test]
+        fn no_row_is_much_larger_than_its_author_guesses((kind, body) in arbitrary::body()) {
+            let uid = canopy_model::Uid(u128::MAX);
+            let row = Row { key: Key { kind, uid }, version: u64::MAX, payload: Some(body.into()) };
+            let bytes = v1::Row::from(&row).encoded_len();
+            prop_assert!(bytes <= row.size_hint(), "{bytes} bytes, guessed {}", row.size_hint());
+        }
+
+        #[test]
         fn what_is_not_understood_is_forwarded_too(kind: u32, value: Vec<u8>) {
             let row = wire(kind, value);
             prop_assert_eq!(through(&row).1, row);

@@ -32,11 +32,9 @@ pub struct NodeView<'a> {
 impl Hub {
     /// Whether this hub decides, and if not, what it waits for.
     pub fn readiness(&self) -> Readiness {
-        let wishes_known =
-            self.parent.as_ref().is_none_or(|edge| edge.inbox.is_heard(self.history.incarnation));
         if self.started.is_none() {
             Readiness::Starting
-        } else if !wishes_known {
+        } else if !self.knows_wishes() {
             Readiness::WaitingForParent
         } else if self.grace_until.is_some() {
             Readiness::WaitingForChildren
