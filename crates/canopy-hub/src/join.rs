@@ -16,6 +16,7 @@ pub async fn join(args: &JoinArgs) -> anyhow::Result<String> {
     let Way { addresses, proxy } = args.upward.way(&token.addresses);
     token.addresses = addresses;
     args.data.create()?;
+    args.data.check_no_store()?;
     let folder = Folder::open(args.data.identity())?;
     let joined = enroll::join(&token, proxy, args.name.clone(), &folder, seconds()).await;
     let identity = joined.with_context(|| format!("cannot join hub {}", token.parent))?;

@@ -41,7 +41,7 @@ pub async fn stay_certified(registry: Arc<Registry>, way: Way) -> anyhow::Result
 /// This hub issues its TLS certificate itself.
 fn reissue(registry: &Registry) -> anyhow::Result<()> {
     let (now, identity) = (seconds(), registry.identity());
-    if Certified::read(&identity.chain()[0])?.renew_at() <= now {
+    if Certified::read(&identity.chain()[0])?.is_due(now) {
         let renewed = identity.reissued(now)?;
         registry.folder().save(&renewed)?;
         registry.replace(renewed)?;

@@ -178,8 +178,8 @@ impl TokenBook {
     }
 
     /// Whether an applicant is let in; changes nothing. `uid` is given to it if it is new; `taken` says
-    /// whether a name belongs to a node that exists. A token that fixes a name may replace that
-    /// node, so its name is never taken.
+    /// whether a name belongs to a node that exists; only a node that may choose its name can find it
+    /// taken so.
     pub fn judge(
         &self,
         now: u64,

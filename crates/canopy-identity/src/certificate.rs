@@ -103,6 +103,12 @@ impl Certified {
         found.find(|signer| signer.peer == presented.peer).ok_or(Error::Missing)
     }
 
+    /// Whether to renew: from two thirds of the certificate's life on, and when a clock that has jumped
+    /// back says that it is not valid yet. `now` is in seconds since 1970.
+    pub fn is_due(&self, now: u64) -> bool {
+        now < self.not_before || self.renew_at() <= now
+    }
+
     /// When to renew: at two thirds of the certificate's life, in seconds since 1970.
     pub fn renew_at(&self) -> u64 {
         self.not_before + self.not_after.saturating_sub(self.not_before) / 3 * 2

@@ -119,7 +119,14 @@ impl Cluster {
             };
             let options = KubeConfigOptions { context: context.map(str::to_owned), ..Default::default() };
             let file = kubeconfig.map_or_else(Kubeconfig::read, Kubeconfig::read_from).map_err(bad)?;
-            Config::from_custom_kubeconfig(file, &options).await.map_err(bad)?
+            let named = file
+                .clusters
+                .iter()
+                .any(|named| named.cluster.as_ref().is_some_and(|cluster| cluster.proxy_url.is_some()));
+            let mut config = Config::from_custom_kubeconfig(file, &options).await.map_err(bad)?;
+            // The environment's proxy leads out of the plant, and the API server is inside.
+            config.proxy_url = config.proxy_url.filter(|_| named);
+            config
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;

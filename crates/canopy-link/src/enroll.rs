@@ -105,7 +105,7 @@ pub async fn join(
 
 /// Whether it is time to [`renew`] what the join of `identity` gave. `now` is in seconds since 1970.
 pub fn is_due(identity: &Identity, now: u64) -> bool {
-    Certified::read(identity.enrolled().1).is_ok_and(|certified| certified.renew_at() <= now)
+    Certified::read(identity.enrolled().1).is_ok_and(|certified| certified.is_due(now))
 }
 
 /// Renews what the join of `identity` gave, over `way`, keeps it in `folder` and returns it. Also

@@ -67,9 +67,7 @@ impl ControlPlane {
 
     /// A client of an administrator.
     pub async fn client(&self) -> Result<Client> {
-        let file = Kubeconfig::read_from(self.kubeconfig())?;
-        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        Ok(Client::try_from(config)?)
+        client(&self.kubeconfig()).await
     }
 
     /// Kills API server and controllers, as a power cut does; what was stored stays.
@@ -101,13 +99,19 @@ impl ControlPlane {
     }
 }
 
+/// A client for the cluster of a kubeconfig; never through a proxy of the environment.
+async fn client(kubeconfig: &Path) -> Result<Client> {
+    let file = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+    config.proxy_url = None;
+    Ok(Client::try_from(config)?)
+}
+
 /// Whether it answers, and has made the namespaces that every cluster has.
 async fn is_ready(kubeconfig: &Path) -> bool {
     let ready = async {
         // The certificate is the API server's own: it is there once the server has started.
-        let file = Kubeconfig::read_from(kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
+        let client = client(kubeconfig).await?;
         let namespaces = Api::<Namespace>::all(client);
         for name in ["default", "kube-system"] {
             namespaces.get(name).await?;

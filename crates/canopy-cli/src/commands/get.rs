@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::args::{self, target};
 use crate::error::Error;
 use crate::session::{Session, every, name_of};
-use crate::table::Table;
+use crate::table::{Table, printable};
 use crate::terminal::Terminal;
 use crate::{redact, show};
 
@@ -131,7 +131,7 @@ impl Printer {
         let first = self.printed == 0;
         self.printed += 1;
         if self.form == Some(Form::Name) {
-            return terminal.line(name_of(&object));
+            return terminal.line(printable(&name_of(&object)));
         }
         let shown = redact::document(document::document(object));
         if self.form == Some(Form::Json) {

@@ -196,8 +196,8 @@ fn unwell(object: &Object) -> Option<String> {
 
 async fn orphans(session: &mut Session<'_, '_>) -> Result<Option<String>, Error> {
     let answer = session.client.list_orphans(ListOrphansRequest::default()).await;
-    let count =
-        answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner().orphans.len();
+    let answer = answer.map_err(Error::refused(Asked::read("list orphans", Kind::Hub)))?.into_inner();
+    let count = answer.orphans.len() as u64 + u64::from(answer.left_out);
     Ok((count > 0).then(|| format!("{count} orphans; `canopy orphans` lists them")))
 }
 

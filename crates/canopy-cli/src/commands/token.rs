@@ -63,10 +63,20 @@ impl Create {
         };
         let answer = session.client.create_token(request).await;
         let answer = answer.map_err(Error::refused(Asked::change("create a token", Kind::Hub)))?.into_inner();
+        if !is_pastable(&answer.token) {
+            let what =
+                "a hub answered with what is no token; nothing of it is shown, as it could be a command";
+            return Err(Error::Usage(what.to_owned()));
+        }
         let program = if self.hub { "canopy-hub" } else { "canopy-agent" };
         if self.name.is_none() {
             session.terminal.beside("note", "the token fixes no name: add --name NAME to the line");
         }
         session.terminal.line(format_args!("{program} join --token {}", answer.token))
     }
+}
+
+/// Whether a text is harmless on a command line: it may come from any hub of the fleet.
+fn is_pastable(token: &str) -> bool {
+    token.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character))
 }

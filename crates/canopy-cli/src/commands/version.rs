@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::error::{Asked, Error};
 use crate::session::Session;
+use crate::table::printable;
 use crate::terminal::Terminal;
 
 /// Show the versions of this program and of the hub
@@ -25,8 +26,7 @@ impl Version {
         print_client(session.terminal)?;
         let answer = session.client.version(VersionRequest {}).await;
         let answer = answer.map_err(Error::refused(Asked::read("ask the hub", Kind::Hub)))?.into_inner();
-        session
-            .terminal
-            .line(format_args!("hub     {} ({} of {})", answer.version, answer.path, answer.trust_domain))
+        let hub = format!("hub     {} ({} of {})", answer.version, answer.path, answer.trust_domain);
+        session.terminal.line(printable(&hub))
     }
 }

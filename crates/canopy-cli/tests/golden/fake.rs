@@ -144,10 +144,10 @@ impl Admin for Hub {
         Ok(Response::new(v1::CreateTokenResponse {
             // What was asked for is told in the token, so that the golden file shows it.
             token: format!(
-                "canopy-join-<{} {} {} {}s>",
-                request.parent,
+                "canopy-join-{}_{}_{}_{}s",
+                request.parent.replace('/', "-"),
                 request.name,
-                labels.join(","),
+                labels.join("-").replace('=', "-"),
                 request.ttl_seconds
             ),
             addresses: vec!["hub.example:7443".into()],

@@ -20,6 +20,7 @@ use canopy_proto::convert::inbound;
 use prost::Message;
 
 use super::error::Error;
+use super::region;
 use crate::registry::Registry;
 
 /// How long a call may take if the caller does not say: longer than a hub that is asked may need,
@@ -28,6 +29,8 @@ pub const CALL_MAX: Duration = Duration::from_secs(30);
 /// What a hub keeps of the time of a call for itself, so that the answer of a hub below that is
 /// late still can be told as such.
 const OWN_TIME: Duration = Duration::from_millis(200);
+/// The same as a part of the time that is left: a round trip to a hub behind a bad line takes long.
+const OWN_PART: u32 = 5;
 /// The largest answer of a hub below, and the largest question to one, in bytes: what fits into a
 /// message of the link.
 pub(super) const ANSWER_BYTES_MAX: usize = canopy_link::converse::ANSWER_BYTES_MAX;
@@ -79,7 +82,7 @@ impl Api {
             return self.carry_out(caller, call).await;
         }
         match self.peer.path.child_towards(&destination) {
-            Some(child) => self.relay(caller, &child, call).await,
+            Some(child) => region::check(&destination, self.relay(caller, &child, call).await?),
             None => Err(Error::Above { home: destination, here: self.peer.path.clone() }),
         }
     }
@@ -159,7 +162,8 @@ impl Api {
         if body.len() > ANSWER_BYTES_MAX {
             return Err(Error::RequestTooLarge { bytes: body.len(), max: ANSWER_BYTES_MAX });
         }
-        let left = caller.until.saturating_duration_since(Instant::now()).saturating_sub(OWN_TIME);
+        let left = caller.until.saturating_duration_since(Instant::now());
+        let left = left.saturating_sub(OWN_TIME.max(left / OWN_PART));
         let query = Query {
             id: caller.id,
             principal: caller.principal.clone(),

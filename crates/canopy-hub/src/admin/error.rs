@@ -224,7 +224,11 @@ impl From<Error> for Refused {
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        Self::Relayed { code: Code::from(refused.code), message: refused.message }
+        let code = match Code::from(refused.code) {
+            Code::Ok => Code::Unknown,
+            code => code,
+        };
+        Self::Relayed { code, message: refused.message }
     }
 }
 

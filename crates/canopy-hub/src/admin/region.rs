@@ -9,6 +9,7 @@ use canopy_proto::admin::v1::relay::Call;
 use canopy_proto::admin::v1::relay_answer::Result as Answer;
 use canopy_proto::admin::v1::{ListRequest, ListResponse, Role, TreeRequest, TreeResponse, Unanswered};
 use canopy_proto::convert::one_line;
+use prost::Message;
 
 use super::api::{Api, Caller};
 use super::error::Error;
@@ -16,6 +17,8 @@ use super::list::Position;
 
 /// How long one hub below may take for its part: a region that is silent leaves time for the others.
 const REGION_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What a hub below may say about hubs that gave it no answer, in bytes: some hundred of them.
+const UNANSWERED_BYTES_MAX: usize = 64 * 1024;
 /// How many hubs below are asked at once: silent ones are waited for together, and their answers of
 /// up to 4 MiB each stay few.
 pub(super) const REGIONS_AT_ONCE: usize = 4;
@@ -61,6 +64,16 @@ impl Api {
         let until = caller.until.min(Instant::now() + REGION_WAIT_MAX);
         let caller = Caller { id: key::random_uid(), until, ..caller.clone() };
         self.relay(&caller, child, call).await
+    }
+}
+
+/// An answer that came from the hub at `path`, if it speaks of what stands below that.
+pub(super) fn check(path: &Path, answer: Answer) -> Result<Answer, Error> {
+    match answer {
+        Answer::Tree(part) => check_tree(path, part)
+            .map(Answer::Tree)
+            .map_err(|what| Error::Strange { path: path.clone(), what }),
+        other => Ok(other),
     }
 }
 
@@ -122,9 +135,12 @@ fn check_tree(path: &Path, part: TreeResponse) -> Result<TreeResponse, &'static 
 
 fn check_unanswered(path: &Path, unanswered: &[Unanswered]) -> Result<(), &'static str> {
     let below = |text: &str| text.parse::<Path>().is_ok_and(|node| path.contains(&node));
-    match unanswered.iter().all(|missing| below(&missing.path)) {
+    if !unanswered.iter().all(|missing| below(&missing.path)) {
+        return Err("for what does not stand below it");
+    }
+    match unanswered.iter().map(Message::encoded_len).sum::<usize>() <= UNANSWERED_BYTES_MAX {
         true => Ok(()),
-        false => Err("for what does not stand below it"),
+        false => Err("with more excuses than there is room for"),
     }
 }
 
