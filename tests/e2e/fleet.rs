@@ -173,7 +173,12 @@ impl Fleet {
     }
 
     fn program(&self, name: &str) -> Command {
-        Command::new(self.programs.join(name))
+        let mut command = Command::new(self.programs.join(name));
+        let own = std::env::vars_os().map(|(key, _)| key);
+        for key in own.filter(|key| key.to_string_lossy().starts_with("CANOPY_")) {
+            command.env_remove(key);
+        }
+        command
     }
 
     /// The data folder of a node, or of one that is to be.
