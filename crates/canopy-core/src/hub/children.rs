@@ -1,9 +1,13 @@
 //! The children: what is recorded about them, and the rows that they are to be told.
 
-use canopy_model::{Name, Record, ResourceVersion, Role};
+use std::collections::BTreeMap;
 
+use canopy_model::{Name, Record, ResourceVersion, Role, labels};
+
+use super::commands::{Result, check_labels, expect};
 use super::settle::Touched;
 use super::state::{Child, Hub};
+use crate::command::{Outcome, Refusal};
 use crate::durable::{Change, Slot, Value};
 use crate::link::{Edge, EdgeId};
 use crate::row::{Key, RowKind};
@@ -91,6 +95,60 @@ impl Hub {
         touched.children.insert(name.clone());
         touched.fleet = true;
         self.pending.insert(EdgeId::Child(name.clone()));
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        name: &Name,
+        record: Record,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        check_labels(&record.labels)?;
+        let recorded = self.children.get(name).and_then(|child| child.record.clone());
+        match recorded {
+            Some(old) if old.uid != record.uid => {
+                Err(Refusal::OtherIdentity { name: name.clone(), recorded: old.uid, offered: record.uid })
+            }
+            Some(old) => Ok(Outcome::Unchanged(old.uid)),
+            None => {
+                let uid = record.uid;
+                self.set_record(name, record, touched, step);
+                Ok(Outcome::Created(uid))
+            }
+        }
+    }
+
+    pub(super) fn label(
+        &mut self,
+        name: &Name,
+        record: Record,
+        changes: BTreeMap<String, Option<String>>,
+        overwrite: bool,
+        touched: &mut Touched,
+        step: &mut Step,
+    ) -> Result<Outcome> {
+        let labels = labels::change(&record.labels, changes, overwrite)?;
+        check_labels(&labels)?;
+        let uid = record.uid;
+        if labels == record.labels {
+            return Ok(Outcome::Unchanged(uid));
+        }
+        self.set_record(name, Record { labels, ..record }, touched, step);
+        Ok(Outcome::Configured(uid))
+    }
+
+    /// What is recorded about the child with this role and name.
+    pub(super) fn record(
+        &self,
+        (role, name): (Role, &Name),
+        expected: Option<ResourceVersion>,
+    ) -> Result<Record> {
+        let record = self.children.get(name).and_then(|child| child.record.clone());
+        let record = record.filter(|record| record.role == role);
+        let record = record.ok_or_else(|| self.not_found(role.kind(), self.path.child(name).to_string()))?;
+        expect(expected, record.version)?;
+        Ok(record)
     }
 
     pub(super) fn touch_child_row(&mut self, name: &Name, key: Key, live: bool, step: &mut Step) {

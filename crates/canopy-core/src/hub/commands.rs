@@ -1,19 +1,15 @@
-//! Writes at this hub: objects that are at home here, and the records of its children.
+//! Commands: each is carried out once, however often it comes. What they write are the objects at
+//! home here (see [`objects`](super::objects)) and the records of children (see
+//! [`children`](super::children)).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use canopy_model::{Kind, Labels, Now, Record, ResourceVersion, Uid, labels};
 
-use canopy_model::{
-    Boot, Cursor, Home, Kind, Labels, Metadata, Name, Now, Object, ObjectName, Record, ResourceVersion, Role,
-    Spec, Uid, labels,
-};
-
+use super::objects::Draft;
 use super::settle::Touched;
 use super::state::Hub;
-use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Meant, Outcome, Refusal, Verb};
+use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Outcome, Refusal, Verb};
 use crate::durable::{Answer, Change, Slot, Value};
 use crate::effect::Effect;
-use crate::row::{Key, Orphan, RowKind};
 use crate::seam::Step;
 
 pub(super) type Result<T> = std::result::Result<T, Refusal>;
@@ -73,221 +69,7 @@ impl Hub {
         }
     }
 
-    fn apply(
-        &mut self,
-        now: Now,
-        principal: &str,
-        draft: Draft,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        validate(&draft.spec)?;
-        check_labels(&draft.labels)?;
-        match self.find(draft.spec.kind(), &draft.name).cloned() {
-            Some(old) => self.change(principal, &old, draft, touched, step),
-            None => self.create(now, principal, draft, touched, step),
-        }
-    }
-
-    fn change(
-        &mut self,
-        principal: &str,
-        old: &Object,
-        draft: Draft,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let (present, name) = (old.metadata.uid, full_name(draft.spec.kind(), &draft.name));
-        if let Meant::This(named) = draft.uid
-            && named != present
-        {
-            return Err(Refusal::OtherUid { name, present, named });
-        }
-        expect(draft.expected, old.metadata.resource_version)?;
-        if old.metadata.deleted.is_some() {
-            return Err(Refusal::Terminating(name));
-        }
-        let spec = note_number(draft.spec, Some(old), false);
-        if old.spec == spec && old.metadata.labels == draft.labels {
-            return Ok(Outcome::Unchanged(present));
-        }
-        let mut object = old.clone();
-        object.metadata.generation += u64::from(object.spec != spec);
-        object.metadata.labels = draft.labels;
-        principal.clone_into(&mut object.metadata.changed_by);
-        object.spec = spec;
-        self.store(object, touched, step);
-        Ok(Outcome::Configured(present))
-    }
-
-    /// A new object, or an orphan that comes back under its uid.
-    fn create(
-        &mut self,
-        now: Now,
-        principal: &str,
-        draft: Draft,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let kind = draft.spec.kind();
-        let (uid, adopted) = match draft.uid {
-            Meant::This(uid) => {
-                self.check_adoption(uid, kind, &draft.name)?;
-                (uid, true)
-            }
-            Meant::Any { .. } if draft.expected.is_some() => {
-                return Err(self.not_found(kind, draft.name.name.to_string()));
-            }
-            Meant::Any { fresh } => (fresh, false),
-        };
-        if self.objects.contains_key(&uid) {
-            return Err(Refusal::Invalid(format!("uid {uid} belongs to another object")));
-        }
-        let boot: Boot = self.history.boot();
-        let born = Cursor { incarnation: self.history.incarnation, boot, version: self.version() };
-        let metadata = Metadata {
-            name: draft.name,
-            uid,
-            home: Home { path: self.path.clone(), born },
-            // An orphan that is adopted may run anywhere already, like an object that was changed.
-            generation: if adopted { 2 } else { 1 },
-            resource_version: ResourceVersion(0),
-            labels: draft.labels,
-            created_by: principal.to_owned(),
-            changed_by: principal.to_owned(),
-            created: now.wall,
-            deleted: None,
-        };
-        self.store(Object { metadata, spec: note_number(draft.spec, None, adopted) }, touched, step);
-        Ok(Outcome::Created(uid))
-    }
-
-    /// Only what was at home here, and is still called the same, is adopted.
-    fn check_adoption(&self, uid: Uid, kind: Kind, name: &ObjectName) -> Result<()> {
-        let orphan = self.own_orphan(uid)?;
-        if orphan.kind != kind || orphan.name != *name {
-            let ObjectName { project, name } = orphan.name;
-            let present = format!("{}/{name} in project {project}", orphan.kind.name().to_lowercase());
-            return Err(Refusal::OtherName { uid, present });
-        }
-        Ok(())
-    }
-
-    fn drop_orphan(&mut self, uid: Uid, touched: &mut Touched, step: &mut Step) -> Result<Outcome> {
-        if !self.dropped.contains(&uid) {
-            self.own_orphan(uid)?;
-            self.dropped.insert(uid);
-            step.put(Change::Put(Slot::Dropped(uid), Value::Dropped));
-            touched.everything = true;
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// An orphan about which this hub decides, and has not decided yet.
-    fn own_orphan(&self, uid: Uid) -> Result<Orphan> {
-        let orphan = self.orphan(uid).filter(|_| !self.dropped.contains(&uid));
-        let orphan = orphan.ok_or_else(|| Refusal::NotOrphaned { uid, home: self.path.clone() })?;
-        if orphan.home.path != self.path {
-            return Err(Refusal::OtherHome { uid, home: orphan.home.path });
-        }
-        Ok(orphan)
-    }
-
-    fn store(&mut self, mut object: Object, touched: &mut Touched, step: &mut Step) {
-        object.metadata.resource_version = ResourceVersion(self.version());
-        let uid = object.metadata.uid;
-        let object = Arc::new(object);
-        step.put(Change::Put(Slot::Object(uid), Value::Object(object.clone())));
-        self.objects.insert(uid, object);
-        for name in self.names(Role::Hub) {
-            self.touch_child_row(&name, Key::new(RowKind::Object, uid), true, step);
-        }
-        touched.object(uid);
-    }
-
-    fn delete(
-        &mut self,
-        now: Now,
-        (kind, name): (Kind, &ObjectName),
-        forget: bool,
-        expected: Option<ResourceVersion>,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let Some(object) = self.find(kind, name).cloned() else {
-            return Err(self.not_found(kind, name.name.to_string()));
-        };
-        expect(expected, object.metadata.resource_version)?;
-        let uid = object.metadata.uid;
-        if kind == Kind::Placement || forget {
-            let users = self.index.users(uid);
-            let agents = self.names(Role::Agent);
-            for workload in users.iter().copied().chain([uid]) {
-                touched.pairs.extend(agents.iter().map(|name| (workload, name.clone())));
-            }
-            self.remove_object(uid, step);
-            touched.placements.insert(uid);
-            touched.folds.insert(uid);
-            touched.folds.extend(users);
-        } else if object.metadata.deleted.is_none() {
-            let mut object = Object::clone(&object);
-            object.metadata.deleted = Some(now.wall);
-            self.store(object, touched, step);
-        }
-        Ok(Outcome::Deleted)
-    }
-
-    fn accept(
-        &mut self,
-        name: &Name,
-        record: Record,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        check_labels(&record.labels)?;
-        let recorded = self.children.get(name).and_then(|child| child.record.clone());
-        match recorded {
-            Some(old) if old.uid != record.uid => {
-                Err(Refusal::OtherIdentity { name: name.clone(), recorded: old.uid, offered: record.uid })
-            }
-            Some(old) => Ok(Outcome::Unchanged(old.uid)),
-            None => {
-                let uid = record.uid;
-                self.set_record(name, record, touched, step);
-                Ok(Outcome::Created(uid))
-            }
-        }
-    }
-
-    fn label(
-        &mut self,
-        name: &Name,
-        record: Record,
-        changes: BTreeMap<String, Option<String>>,
-        overwrite: bool,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let labels = labels::change(&record.labels, changes, overwrite)?;
-        check_labels(&labels)?;
-        let uid = record.uid;
-        if labels == record.labels {
-            return Ok(Outcome::Unchanged(uid));
-        }
-        self.set_record(name, Record { labels, ..record }, touched, step);
-        Ok(Outcome::Configured(uid))
-    }
-
-    /// What is recorded about the child with this role and name.
-    fn record(&self, (role, name): (Role, &Name), expected: Option<ResourceVersion>) -> Result<Record> {
-        let record = self.children.get(name).and_then(|child| child.record.clone());
-        let record = record.filter(|record| record.role == role);
-        let record = record.ok_or_else(|| self.not_found(role.kind(), self.path.child(name).to_string()))?;
-        expect(expected, record.version)?;
-        Ok(record)
-    }
-
-    fn not_found(&self, kind: Kind, name: String) -> Refusal {
+    pub(super) fn not_found(&self, kind: Kind, name: String) -> Refusal {
         Refusal::NotFound { kind, name, home: self.path.clone() }
     }
 
@@ -306,29 +88,7 @@ impl Hub {
     }
 }
 
-struct Draft {
-    name: ObjectName,
-    labels: Labels,
-    spec: Spec,
-    uid: Meant,
-    expected: Option<ResourceVersion>,
-}
-
-/// Notes since when a placement has had a number: since its creation, since its last change from
-/// having none, or since the change that gives it one now.
-fn note_number(spec: Spec, old: Option<&Object>, adopted: bool) -> Spec {
-    let Spec::Placement(mut placement) = spec else { return spec };
-    let next = old.map_or(1 + u64::from(adopted), |object| object.metadata.generation + 1);
-    let before = old.and_then(|object| object.placement()).map_or(0, |placement| placement.numbered_since);
-    placement.numbered_since = match placement.number_of_clusters {
-        None => 0,
-        Some(_) if before > 0 => before,
-        Some(_) => next,
-    };
-    Spec::Placement(placement)
-}
-
-fn expect(expected: Option<ResourceVersion>, current: ResourceVersion) -> Result<()> {
+pub(super) fn expect(expected: Option<ResourceVersion>, current: ResourceVersion) -> Result<()> {
     match expected {
         Some(expected) if expected != current => {
             Err(Refusal::Conflict { expected: expected.0, current: current.0 })
@@ -337,18 +97,7 @@ fn expect(expected: Option<ResourceVersion>, current: ResourceVersion) -> Result
     }
 }
 
-fn validate(spec: &Spec) -> Result<()> {
-    let invalid = |error: &dyn std::error::Error| {
-        let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-        Refusal::Invalid(format!("{error}{cause}"))
-    };
-    match spec {
-        Spec::Placement(placement) => placement.validate().map_err(|error| invalid(&error)),
-        Spec::Workload(workload) => workload.validate().map_err(|error| invalid(&error)),
-    }
-}
-
-fn check_labels(labels: &Labels) -> Result<()> {
+pub(super) fn check_labels(labels: &Labels) -> Result<()> {
     labels::check_all(labels).map_err(|error| Refusal::Invalid(error.to_string()))
 }
 
@@ -359,13 +108,14 @@ impl From<labels::Taken> for Refusal {
     }
 }
 
-fn full_name(kind: Kind, name: &ObjectName) -> String {
-    format!("{}/{}", kind.name().to_lowercase(), name.name)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use canopy_model::{Name, ObjectName, Role, Spec};
+
     use super::*;
+    use crate::command::Meant;
     use crate::hub::fixture::{Store, WORKLOAD, home, press, reply, workload};
     use crate::input::Input;
     use crate::seam::Machine as _;

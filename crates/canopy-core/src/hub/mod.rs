@@ -8,7 +8,8 @@
 //! - [`state`]: what a hub knows, and how it is loaded;
 //! - [`children`]: what is recorded about children, and the rows that they are told;
 //! - [`links`]: connections and greetings; [`learned`]: what received rows touch;
-//! - [`commands`]: what administrators write; [`release`]: how children are let go;
+//! - [`commands`]: what administrators ask for; [`objects`]: what they write; [`release`]: how children
+//!   are let go;
 //! - [`assign`]: which of its own clusters run a workload;
 //! - [`share`]: how a number of clusters is split among children;
 //! - [`selected`]: how many clusters a placement without a number selects;
@@ -26,6 +27,7 @@ mod fold;
 mod index;
 mod learned;
 mod links;
+mod objects;
 mod orphans;
 pub mod read;
 mod release;
