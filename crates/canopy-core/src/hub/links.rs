@@ -111,33 +111,14 @@ impl Hub {
         match received {
             Received::Nothing | Received::Heartbeat { .. } => {}
             Received::Hello(hello, resume) => self.greeted(now, &id, hello, resume, touched, step),
-            Received::Rows(keys) => {
-                self.learned(&id, &keys, touched, step);
-                self.face_proof(now, &id, &keys, touched, step);
-            }
+            Received::Rows(keys) => self.learned(&id, &keys, touched, step),
             Received::Snapshot(keys) => {
                 if !was_heard {
                     self.first_report(&id, touched, step);
                 }
                 self.drop_stale(&id, touched, step);
                 self.learned(&id, &keys, touched, step);
-                self.face_proof(now, &id, &keys, touched, step);
             }
-        }
-    }
-
-    /// Work that was born here at a position that this hub never reached proves that its store is
-    /// an old copy.
-    fn face_proof(&mut self, now: Now, id: &EdgeId, keys: &[Key], touched: &mut Touched, step: &mut Step) {
-        let edge = self.edge(id);
-        let mut homes = keys.iter().filter_map(|key| {
-            let body = &edge?.inbox.get(key)?.body;
-            body.work().map(|work| &work.home).or_else(|| body.orphan().map(|orphan| &orphan.home))
-        });
-        let proven = homes.any(|home| self.proves_restored(home));
-        if proven && !self.history.is_renewed() {
-            step.effect(Effect::Alert(Alert::Restored { peer: id.clone() }));
-            self.renew(now, touched, step);
         }
     }
 

@@ -23,11 +23,6 @@ impl Hub {
                 || matches!(self.history.resume(Some(home.born), 0), Resume::After(_)))
     }
 
-    /// Whether an orphan proves that this hub is older than it thinks: it was born here, later.
-    pub(super) fn proves_restored(&self, home: &Home) -> bool {
-        home.path == self.path && self.history.resume(Some(home.born), 0) == Resume::Restored
-    }
-
     /// An inherited object that its parent no longer knows goes when its home says so.
     pub(super) fn follow_verdicts(&mut self, touched: &mut Touched, step: &mut Step) {
         let uids: Vec<Uid> = match touched.everything {
@@ -184,7 +179,6 @@ mod tests {
         for unproven in [home("eu", 10, 30), home("eu", 7, 15)] {
             let hub = found(unproven.clone());
             assert!(is_orphan(&hub), "{unproven:?}");
-            assert!(hub.proves_restored(&unproven));
             assert!(!asks(&hub), "its home is here");
         }
     }

@@ -194,13 +194,6 @@ impl Hub {
         }
     }
 
-    pub(super) fn edge(&self, id: &EdgeId) -> Option<&Edge> {
-        match id {
-            EdgeId::Parent => self.parent.as_ref(),
-            EdgeId::Child(name) => self.children.get(name).map(|child| &child.edge),
-        }
-    }
-
     /// Takes an edge out, so that it can be worked on beside the rest; see [`Hub::return_edge`].
     pub(super) fn take_edge(&mut self, id: &EdgeId) -> Option<Edge> {
         let place = match id {
