@@ -42,6 +42,7 @@ mod tests {
     use crate::durable::ReceivedRow;
     use crate::hub::Hub;
     use crate::hub::fixture::{Store, WORKLOAD};
+    use crate::link::{EdgeId, Frame, Hello, Message, SessionId};
     use crate::row::{Body, Key, RowKind};
     use crate::{Input, Machine};
 
@@ -145,6 +146,32 @@ mod tests {
         hub.handle(Now::default(), Input::Command(command)).commit(|_| Ok::<(), ()>(())).unwrap();
         let view = hub.placement_view(Uid(100)).unwrap();
         assert_eq!((view.selected, ready(&view.conditions)), (1, ("Ready", None, "NotCounted")));
+    }
+
+    #[test]
+    fn clocks_that_are_apart_are_told() {
+        for (child, reason) in [(1_000_000, "Synced"), (1_400_000, "ClocksApart"), (600_000, "ClocksApart")] {
+            let mut hub = root(vec![]);
+            let now = Now { wall: Wall(1_000_000), ..Now::default() };
+            let (edge, session) = (EdgeId::Child(name("press-3")), SessionId(1));
+            let hello = Hello {
+                boot: canopy_model::Boot(7),
+                incarnation: canopy_model::Incarnation(7),
+                cursor: None,
+                seen: 0,
+                wall: Wall(child),
+                record: None,
+            };
+            let frame = Frame { seq: 0, message: Message::Hello(hello) };
+            let greeted =
+                [Input::Connected { edge: edge.clone(), session }, Input::Received { edge, session, frame }];
+            for input in greeted {
+                hub.handle(now, input).commit(|_| Ok::<(), ()>(())).unwrap();
+            }
+            let conditions = hub.node(now, &name("press-3")).unwrap().conditions;
+            let clock = conditions.iter().find(|condition| condition.kind == "ClockSynced").unwrap();
+            assert_eq!(clock.reason, reason);
+        }
     }
 
     #[test]

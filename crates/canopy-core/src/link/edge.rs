@@ -87,6 +87,8 @@ struct Session {
     stalest_ms: u64,
     opened: Uptime,
     heard: Uptime,
+    /// What the peer's wall clock was ahead when it greeted, in milliseconds.
+    ahead_ms: Option<i64>,
 }
 
 /// The rows of a commit that is coming in over several frames.
@@ -116,6 +118,11 @@ impl Edge {
     /// Since when a connection has been open.
     pub fn connected_since(&self) -> Option<Uptime> {
         self.session.as_ref().map(|session| session.opened)
+    }
+
+    /// What the peer's wall clock was ahead of this node's when it greeted, in milliseconds.
+    pub fn ahead_ms(&self) -> Option<i64> {
+        self.session.as_ref()?.ahead_ms
     }
 
     /// When the peer was heard last, and the age that it told then of the stalest state below it, in
@@ -154,6 +161,7 @@ impl Edge {
             stalest_ms: 0,
             opened: now.uptime,
             heard: now.uptime,
+            ahead_ms: None,
         });
         self.send(Message::Hello(hello), step);
     }
@@ -210,7 +218,10 @@ impl Edge {
         session.heard = now.uptime;
         let peer = session.peer;
         match (frame.message, peer) {
-            (Message::Hello(hello), None) => self.greeted(hello, history),
+            (Message::Hello(hello), None) => {
+                session.ahead_ms = Some(hello.wall.0.cast_signed().wrapping_sub(now.wall.0.cast_signed()));
+                self.greeted(hello, history)
+            }
             (Message::Begin { version }, Some(_)) => {
                 session.partial = Partial::default();
                 self.inbox.begin(&self.id, version, step);

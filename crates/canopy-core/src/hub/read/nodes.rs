@@ -29,6 +29,9 @@ pub struct NodeView<'a> {
     pub conditions: Vec<Condition>,
 }
 
+/// Wall clocks that are further apart are suspect.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+
 impl Hub {
     /// Whether this hub decides, and if not, what it waits for.
     pub fn readiness(&self) -> Readiness {
@@ -129,9 +132,10 @@ impl Hub {
             (_, _, Some(_)) => Condition { kind: "Ready", ..joined.clone() },
             (_, _, None) => Condition { kind: "Ready", ..available.clone() },
         };
+        let clock = clock_synced(child.edge.ahead_ms());
         match record.role {
-            Role::Agent => vec![accepted, joined, available, ready],
-            Role::Hub => vec![accepted, available, ready],
+            Role::Agent => vec![accepted, joined, available, clock, ready],
+            Role::Hub => vec![accepted, available, clock, ready],
         }
     }
 
@@ -175,4 +179,19 @@ fn hub_ready(readiness: Readiness, missing: &str) -> Condition {
         }
     };
     condition("Ready", Some(false), readiness.name(), &message)
+}
+
+/// Whether a child's wall clock, so much ahead when it greeted, can be believed. Nothing is decided by
+/// wall clocks; certificates and what people read are.
+fn clock_synced(ahead_ms: Option<i64>) -> Condition {
+    let Some(ahead_ms) = ahead_ms else {
+        return condition("ClockSynced", None, "NotConnected", "");
+    };
+    let apart = Duration::from_millis(ahead_ms.unsigned_abs());
+    if apart <= CLOCKS_APART_MAX {
+        return condition("ClockSynced", Some(true), "Synced", "");
+    }
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    let message = format!("its wall clock is {} s {side} this hub's: set the wrong one", apart.as_secs());
+    condition("ClockSynced", Some(false), "ClocksApart", &message)
 }
