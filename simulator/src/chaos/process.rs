@@ -110,7 +110,10 @@ impl World {
 
     fn perform(&mut self, node: usize, effect: Effect) -> Result<(), Broken> {
         match effect {
-            Effect::Send { edge, session, frame } => self.transmit(node, &edge, session, frame),
+            Effect::Send { edge, session, frame } => {
+                self.witness_telling(node, &edge, &frame)?;
+                self.transmit(node, &edge, session, frame);
+            }
             Effect::Disconnect { session, reason, .. } => {
                 self.note(format!("{} ends a connection: {reason}", self.nodes[node].path));
                 self.hang_up(session, node);

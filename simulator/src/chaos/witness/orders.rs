@@ -1,9 +1,9 @@
 //! What agents ask of their clusters: nothing is removed by silence, nothing started that nobody
-//! wanted.
+//! wanted. And what hubs tell: nothing without their parent's wishes.
 
 use canopy_core::durable::Slot;
 use canopy_core::effect::ClusterOrder;
-use canopy_core::link::EdgeId;
+use canopy_core::link::{EdgeId, Frame, Message};
 use canopy_core::row::{Key, RowKind};
 use canopy_model::Uid;
 
@@ -43,6 +43,19 @@ impl World {
                     self.witness.unwanted.remove(&(uid, agent));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A hub that does not know its parent's wishes in its present incarnation tells its children
+    /// nothing: neither a snapshot nor a removal.
+    pub(crate) fn witness_telling(&self, hub: usize, to: &EdgeId, frame: &Frame) -> Result<(), Broken> {
+        let tells = match frame.message {
+            Message::Begin { .. } | Message::Rows { .. } | Message::End { .. } => true,
+            Message::Hello(_) | Message::Ack { .. } | Message::Heartbeat { .. } => false,
+        };
+        if tells && matches!(to, EdgeId::Child(_)) && !self.nodes[hub].view().knows_wishes() {
+            return Err(format!("{} tells {to} without its parent's wishes", self.nodes[hub].path));
         }
         Ok(())
     }
