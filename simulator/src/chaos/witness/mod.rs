@@ -22,7 +22,7 @@ use canopy_core::command::{Command, Outcome, Verb};
 use canopy_core::durable::{Slot, Value};
 use canopy_core::link::EdgeId;
 use canopy_core::row::RowKind;
-use canopy_model::{Kind, Name, Role, Spec, Uid};
+use canopy_model::{Name, Role, Spec, Uid};
 
 use super::world::{Broken, World};
 use numbers::{Holding, SETTLED_MS};
@@ -97,7 +97,9 @@ impl World {
         if self.nodes[node].identity.role == Role::Hub {
             let cursor = self.nodes[node].disk.get(&Slot::Position(EdgeId::Parent)).cloned();
             self.witness.exchanged.insert(node, cursor);
-            let numbered = self.witness.written.iter().filter(|(_, spec)| spec.kind() == Kind::Placement);
+            let has_number =
+                |spec: &Spec| matches!(spec, Spec::Placement(it) if it.number_of_clusters.is_some());
+            let numbered = self.witness.written.iter().filter(|(_, spec)| has_number(spec));
             let until = self.now + SETTLED_MS;
             self.witness.given_back_until.extend(numbered.map(|(uid, _)| (*uid, until)));
             self.witness.unprovable_until = until;
