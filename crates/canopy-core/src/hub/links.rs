@@ -156,15 +156,18 @@ impl Hub {
 
     /// A neighbour knows a history of this node that is not here.
     fn lost_history(&mut self, now: Now, id: &EdgeId, touched: &mut Touched, step: &mut Step) {
-        if !self.history.is_renewed() {
-            // A copy from before this incarnation's end must not speak in its name: what the peer
-            // learned in it later would be missing from the snapshot.
-            step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
-            self.renew(now, touched, step);
-        } else if !self.history.recovering {
-            step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+        let renewed = self.history.is_renewed();
+        if renewed && self.history.recovering {
+            return;
+        }
+        step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+        if renewed {
             self.history.recovering = true;
             touched.everything = true;
+        } else {
+            // A copy from before this incarnation's end must not speak in its name: what the peer
+            // learned in it later would be missing from the snapshot.
+            self.renew(now, touched, step);
         }
     }
 

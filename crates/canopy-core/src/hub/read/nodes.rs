@@ -98,7 +98,7 @@ impl Hub {
         readiness: Readiness,
     ) -> Vec<Condition> {
         let age = self.age(now, child);
-        let joined = child.edge.inbox.is_heard(self.history.incarnation);
+        let joined = self.has_heard(child);
         let available = child.edge.is_connected() && age < SILENT_AFTER;
         let silence = if child.edge.is_connected() {
             format!("connected, and silent for {} s", age.as_secs())
