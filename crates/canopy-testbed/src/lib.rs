@@ -5,7 +5,7 @@
 //!   kube-controller-manager.
 //!
 //! [`ControlPlane::start`] runs them on loopback, on free ports, with everything in a temporary
-//! folder; dropping it ends them. The programs come from the folder that `CANOPY_TOOLS` or
+//! folder; dropping it ends them. The programs come from the folders that `CANOPY_TOOLS` or
 //! `KUBEBUILDER_ASSETS` names; [`tools`] says what to do when there is none. There are no nodes:
 //! Deployments get ReplicaSets and Pods, and the Pods stay Pending.
 

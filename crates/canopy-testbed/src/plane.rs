@@ -53,7 +53,7 @@ impl ControlPlane {
         let [etcd, etcd_peer, apiserver] = free_ports()?;
         let ports = Ports { etcd, etcd_peer, apiserver };
         write_credentials(folder.path(), &ports)?;
-        let etcd = Process::start(&tools.0, "etcd", folder.path(), &etcd_args(folder.path(), &ports))?;
+        let etcd = Process::start(tools, "etcd", folder.path(), &etcd_args(folder.path(), &ports))?;
         let mut plane =
             Self { controller_manager: None, apiserver: None, etcd, tools: tools.clone(), ports, folder };
         plane.resume().await?;
@@ -80,8 +80,7 @@ impl ControlPlane {
     pub async fn resume(&mut self) -> Result<()> {
         let folder = self.folder.path();
         let args = apiserver_args(folder, &self.ports);
-        let apiserver =
-            self.apiserver.insert(Process::start(&self.tools.0, "kube-apiserver", folder, &args)?);
+        let apiserver = self.apiserver.insert(Process::start(&self.tools, "kube-apiserver", folder, &args)?);
         let deadline = Instant::now() + READY_WAIT;
         loop {
             self.etcd.check()?;
@@ -93,7 +92,7 @@ impl ControlPlane {
             sleep(READY_POLL).await;
         }
         let args = controller_manager_args(folder);
-        let controllers = Process::start(&self.tools.0, "kube-controller-manager", folder, &args)?;
+        let controllers = Process::start(&self.tools, "kube-controller-manager", folder, &args)?;
         self.controller_manager = Some(controllers);
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::tools::Tools;
+
 /// How much of a log is shown when a program ends by itself.
 const LOG_LINES_SHOWN: usize = 20;
 
@@ -18,9 +20,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `program` of a folder, with its output in a file beside its data.
-    pub(crate) fn start(folder: &Path, name: &'static str, data: &Path, args: &[String]) -> Result<Self> {
-        let program = folder.join(name);
+    /// Starts a program, with its output in a file beside its data.
+    pub(crate) fn start(tools: &Tools, name: &'static str, data: &Path, args: &[String]) -> Result<Self> {
+        let program = tools.find(name)?;
         let log = data.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).context("opening a log")?;
         let child = Command::new(&program)

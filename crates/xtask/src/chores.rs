@@ -18,7 +18,7 @@ pub(crate) enum Chore {
         /// Only the guards with this in their name
         only: Option<String>,
     },
-    /// Build the Kubernetes control plane of the end-to-end tests and print its folder
+    /// Build the Kubernetes programs of the tests and print their folders, for CANOPY_TOOLS
     Tools,
 }
 
@@ -29,7 +29,7 @@ impl Chore {
             Self::Guards { only } => guards::run(only.as_deref()),
             Self::Deps => deps::check(),
             Self::Tools => match tools::ensure()? {
-                Tools::Ready(folder) => Ok(writeln!(std::io::stdout(), "{}", folder.display())?),
+                Tools::Ready(folders) => Ok(writeln!(std::io::stdout(), "{}", folders.display())?),
                 Tools::Unavailable(why) => anyhow::bail!("{why}"),
             },
         }

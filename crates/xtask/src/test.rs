@@ -91,8 +91,8 @@ fn passed(words: &[&str]) -> Result<Outcome> {
 fn cargo_tests() -> Result<Outcome> {
     let mut test = cargo(&["test", "--workspace", "--exclude", END_TO_END]);
     let outcome = match tools::ensure()? {
-        Tools::Ready(folder) => {
-            test.env("CANOPY_TOOLS", folder);
+        Tools::Ready(folders) => {
+            test.env("CANOPY_TOOLS", folders);
             Outcome::Passed
         }
         Tools::Unavailable(why) => {
@@ -130,9 +130,9 @@ fn failures(line: &str) -> Option<usize> {
 
 fn end_to_end() -> Result<Outcome> {
     match tools::ensure()? {
-        Tools::Ready(folder) => {
+        Tools::Ready(folders) => {
             let mut test = cargo(&["test", "--package", END_TO_END, ON_KUBERNETES]);
-            process::run(test.env("CANOPY_TOOLS", folder)).map(|()| Outcome::Passed)
+            process::run(test.env("CANOPY_TOOLS", folders)).map(|()| Outcome::Passed)
         }
         Tools::Unavailable(why) if env::var_os("CI").is_some_and(|ci| ci == "true") => {
             bail!("continuous integration must run this step: {why}")
