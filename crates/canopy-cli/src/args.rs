@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{apply, delete, describe, get, hub, label, orphans, status, token, tree, version};
+use crate::commands::{
+    apply, config, delete, describe, get, hub, label, orphans, status, token, tree, version, wait,
+};
+use crate::context;
 use crate::demo::{Demo, DemoNode};
 
 /// Federation for fleets of edge clusters: one tree of hubs, asked from any of them.
@@ -45,6 +48,13 @@ pub struct Global {
     pub project: String,
 }
 
+impl Global {
+    /// The context file.
+    pub(crate) fn file(&self) -> Result<PathBuf, context::Error> {
+        self.config.clone().map_or_else(context::default_file, Ok)
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // told where each is defined
@@ -54,11 +64,13 @@ pub enum Command {
     Describe(describe::Describe),
     Delete(delete::Delete),
     Label(label::Label),
+    Wait(wait::Wait),
     Tree(tree::Tree),
     Status(status::Status),
     Token(token::Token),
     Hub(hub::Hub),
     Orphans(orphans::Orphans),
+    Config(config::Config),
     Version(version::Version),
     Demo(Demo),
     #[command(hide = true)]
@@ -102,6 +114,30 @@ pub(crate) fn target(first: &str, second: Option<&str>) -> Result<(Kind, Option<
         (Some((first, name)), None) => Ok((kind(first)?, Some(name.to_owned()))),
         (Some(_), Some(second)) => Err(Error::TwoNames(second.to_owned())),
     }
+}
+
+/// Several objects of one home: `workload line press`, `workload/line placement/cnc`.
+pub(crate) fn objects(
+    first: &str,
+    names: &[String],
+    home: &str,
+    project: &str,
+) -> Result<Vec<ObjectRef>, Error> {
+    let targets = if first.contains('/') {
+        let words = std::iter::once(first).chain(names.iter().map(String::as_str));
+        words.map(|word| target(word, None)).collect::<Result<Vec<_>, _>>()?
+    } else {
+        let kind = kind(first)?;
+        names.iter().map(|name| (kind, Some(name.clone()))).collect()
+    };
+    if targets.is_empty() {
+        return Err(Error::NoName(kind(first)?));
+    }
+    let object = |(kind, name): (Kind, Option<String>)| {
+        let (name, home) = (name.ok_or(Error::NoName(kind))?, home.to_owned());
+        Ok(ObjectRef { kind: kind.into(), project: project.to_owned(), name, home })
+    };
+    targets.into_iter().map(object).collect()
 }
 
 /// A kind and a name.

@@ -1,6 +1,7 @@
 //! One module for each command: its flags, what it asks, how it shows the answer.
 
 pub(crate) mod apply;
+pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod get;
@@ -11,5 +12,7 @@ pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod tree;
 pub(crate) mod version;
+pub(crate) mod wait;
 
 mod files;
+mod watch;

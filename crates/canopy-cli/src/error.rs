@@ -39,7 +39,11 @@ pub enum Error {
     Refused { asked: Asked, status: Box<Status> },
     /// The connection ended before the answer.
     #[error("{}: the hub hung up before it answered: {why}; see that it runs{}", asked.what, unsure(asked))]
-    Broken { asked: Asked, why: String },
+    Broken {
+        /// What it was about.
+        asked: Asked,
+        why: String,
+    },
     #[error("the demonstration could not {doing}")]
     Demo {
         /// What it was about to do.
@@ -47,6 +51,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What was waited for did not come.
+    #[error("timed out: waited {0}")]
+    TimedOut(String),
     /// Each failure was told when it happened.
     #[error("{0} of {1} failed")]
     Some(usize, usize),
@@ -81,6 +88,32 @@ impl Error {
         move |status| match status.source() {
             Some(why) if why.is::<tonic::transport::Error>() => Self::Broken { asked, why: one_line(why) },
             _ => Self::Refused { asked, status: Box::new(status) },
+        }
+    }
+
+    /// The hub's answer, if it is that.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused { status, .. } => Some(status.code()),
+            _ => None,
+        }
+    }
+
+    /// Whether the same may succeed later, with nobody doing anything about it here.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Connect(connect::Error::Dial { .. }) => true,
+            Self::Refused { status, .. } => matches!(
+                status.code(),
+                Code::Unavailable
+                    | Code::DeadlineExceeded
+                    | Code::ResourceExhausted
+                    | Code::Aborted
+                    | Code::Cancelled
+                    | Code::Internal
+                    | Code::Unknown
+            ),
+            _ => false,
         }
     }
 }

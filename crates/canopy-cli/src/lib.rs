@@ -7,7 +7,8 @@
 //! - [`terminal`], [`session`]: where a command reads and writes, and whom it asks;
 //! - `commands`: one module each;
 //! - `demo`: a whole fleet on one machine, and what it survives;
-//! - `table`, `age`, `show`, `redact`, `tree_view`: how answers are shown.
+//! - `until`: waiting for objects to be as they should be;
+//! - `printer`, `table`, `age`, `show`, `redact`, `tree_view`: how answers are shown.
 
 pub mod args;
 pub mod connect;
@@ -18,10 +19,12 @@ pub mod terminal;
 mod age;
 mod commands;
 mod demo;
+mod printer;
 mod redact;
 mod show;
 mod table;
 mod tree_view;
+mod until;
 
 use std::process::ExitCode;
 
@@ -35,11 +38,20 @@ use context::Contexts;
 use error::Error;
 use session::Session;
 
-/// Runs one command. `dial` is called once, and only if the command needs a hub.
+/// A connection, and what its user should know about it.
+pub struct Reached {
+    /// How to speak to the hub.
+    pub client: Client,
+    /// Such as that the certificate is near its end.
+    pub warning: Option<String>,
+}
+
+/// Runs one command. `dial` is called if the command needs a hub, and again when the connection broke
+/// off in the midst of it; it is told the time, in milliseconds since 1970.
 pub async fn run(
     cli: Cli,
     mut terminal: Terminal<'_>,
-    dial: impl AsyncFnOnce(&Global, &mut Terminal<'_>) -> Result<Client, Error>,
+    dial: impl AsyncFn(&Global, u64) -> Result<Reached, Error>,
 ) -> ExitCode {
     match dispatch(cli, &mut terminal, dial).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,7 +67,7 @@ pub async fn run(
 async fn dispatch(
     cli: Cli,
     terminal: &mut Terminal<'_>,
-    dial: impl AsyncFnOnce(&Global, &mut Terminal<'_>) -> Result<Client, Error>,
+    dial: impl AsyncFn(&Global, u64) -> Result<Reached, Error>,
 ) -> Result<(), Error> {
     let Cli { global, command } = cli;
     if let Command::Version(version) = &command
@@ -66,10 +78,16 @@ async fn dispatch(
     let command = match command {
         Command::Demo(demo) => return demo.run(terminal).await,
         Command::DemoNode(node) => return node.run(),
+        Command::Config(config) => return config.run(&global, terminal),
         other => other,
     };
-    let client = dial(&global, terminal).await?;
-    let mut session = Session { client, project: global.project, terminal };
+    let Reached { client, warning } = dial(&global, terminal.now_ms()).await?;
+    if let Some(warning) = warning {
+        terminal.beside("warning", &warning);
+    }
+    let now_ms = terminal.now_ms();
+    let again = async || Ok(dial(&global, now_ms).await?.client);
+    let mut session = Session { client, project: global.project.clone(), terminal, dial: &again };
     let session = &mut session;
     match command {
         Command::Apply(apply) => apply.run(session).await,
@@ -77,26 +95,24 @@ async fn dispatch(
         Command::Describe(describe) => describe.run(session).await,
         Command::Delete(delete) => delete.run(session).await,
         Command::Label(label) => label.run(session).await,
+        Command::Wait(wait) => wait.run(session).await,
         Command::Tree(tree) => tree.run(session).await,
         Command::Status(status) => status.run(session).await,
         Command::Token(token) => token.run(session).await,
         Command::Hub(hub) => hub.run(session).await,
         Command::Orphans(orphans) => orphans.run(session).await,
         Command::Version(version) => version.run(session).await,
-        Command::Demo(_) | Command::DemoNode(_) => unreachable!("they ask no hub, and ran above"),
+        Command::Config(_) | Command::Demo(_) | Command::DemoNode(_) => {
+            unreachable!("they ask no hub, and ran above")
+        }
     }
 }
 
-/// Connects as the context file and the flags say.
-pub async fn dial(global: &Global, terminal: &mut Terminal<'_>) -> Result<Client, Error> {
-    let file = match &global.config {
-        Some(file) => file.clone(),
-        None => context::default_file()?,
-    };
-    let contexts = Contexts::load(&file)?;
+/// Connects as the context file and the flags say; it is this moment, in milliseconds since 1970.
+pub async fn dial(global: &Global, now_ms: u64) -> Result<Reached, Error> {
+    let contexts = Contexts::load(&global.file()?)?;
     let context = contexts.pick(global.context.as_deref())?;
-    if let Some(warning) = connect::check_life(context, terminal.now_ms / 1000)? {
-        terminal.beside("warning", &warning);
-    }
-    Ok(connect::connect(context, global.server.as_deref()).await?)
+    let warning = connect::check_life(context, now_ms / 1000)?;
+    let client = connect::connect(context, global.server.as_deref()).await?;
+    Ok(Reached { client, warning })
 }

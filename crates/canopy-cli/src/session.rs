@@ -1,5 +1,7 @@
 //! Whom a command asks, and what several commands ask for.
 
+use std::pin::Pin;
+
 use canopy_proto::admin::v1::{GetRequest, Kind, ListRequest, ListResponse, Object, ObjectRef};
 
 use crate::args::word;
@@ -16,9 +18,29 @@ pub struct Session<'a, 'b> {
     pub(crate) client: Client,
     pub(crate) project: String,
     pub(crate) terminal: &'a mut Terminal<'b>,
+    /// How to connect once more.
+    pub(crate) dial: &'a dyn Dial,
+}
+
+/// Connects to the hub that is asked.
+pub trait Dial {
+    /// A new connection.
+    fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Client, Error>> + '_>>;
+}
+
+impl<F: AsyncFn() -> Result<Client, Error>> Dial for F {
+    fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Client, Error>> + '_>> {
+        Box::pin(self())
+    }
 }
 
 impl Session<'_, '_> {
+    /// Connects once more: a connection that broke off does not come back.
+    pub(crate) async fn reconnect(&mut self) -> Result<(), Error> {
+        self.client = self.dial.dial().await?;
+        Ok(())
+    }
+
     /// Reads one object.
     pub(crate) async fn get(&mut self, object: ObjectRef) -> Result<Object, Error> {
         let asked = Asked::read(format!("get {}", named(&object)), object.kind());
@@ -60,6 +82,13 @@ impl Session<'_, '_> {
 /// The object as commands print it: `workload/line`.
 pub(crate) fn named(object: &ObjectRef) -> String {
     format!("{}/{}", word(object.kind()), object.name)
+}
+
+/// Names an object that was read; `project` is that of objects that name none.
+pub(crate) fn reference(object: &Object, project: &str) -> ObjectRef {
+    let metadata = object.metadata.clone().unwrap_or_default();
+    let project = if metadata.project.is_empty() { project.to_owned() } else { metadata.project };
+    ObjectRef { kind: object.kind().into(), project, name: metadata.name, home: metadata.home }
 }
 
 /// As [`named`], of an object that was read.

@@ -1,69 +1,133 @@
 //! One line of a table per object.
 
-use canopy_proto::admin::v1::{Condition, Kind, Metadata, Object, Status, object::Spec, status::Detail};
+use std::collections::BTreeMap;
+
+use canopy_proto::admin::v1::{Condition, Metadata, Object, Status, object::Spec, status::Detail};
+use canopy_proto::convert::inbound;
 
 use crate::age;
 use crate::terminal::Terminal;
 
-/// The columns of one kind; with several projects, the project comes first.
-pub(crate) fn headers(kind: Kind, projects: bool) -> &'static [&'static str] {
-    match (kind, projects) {
-        (Kind::Placement, false) => &["NAME", "HOME", "SELECTED", "WANTED", "STATUS", "AGE"],
-        (Kind::Placement, true) => &["PROJECT", "NAME", "HOME", "SELECTED", "WANTED", "STATUS", "AGE"],
-        (Kind::Workload, false) => &["NAME", "HOME", "SELECTED", "UPDATED", "HEALTHY", "STATUS", "AGE"],
-        (Kind::Workload, true) => {
-            &["PROJECT", "NAME", "HOME", "SELECTED", "UPDATED", "HEALTHY", "STATUS", "AGE"]
-        }
-        (Kind::Cluster, _) => &["NAME", "STATUS", "CONNECTION", "SEEN", "KUBERNETES", "AGE"],
-        (Kind::Hub, _) => &["NAME", "STATUS", "CONNECTION", "SEEN", "HUBS", "CLUSTERS", "AGE"],
-        (Kind::Unspecified, _) => &["NAME"],
-    }
+/// Digits of a digest that tell revisions apart.
+const DIGITS: usize = 12;
+
+/// One cell of a line, below the header of its column.
+pub(crate) type Cell = (&'static str, String);
+
+/// Which columns stand beside those that every table has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Columns {
+    /// The project, first.
+    pub(crate) projects: bool,
+    /// What is of use now and then.
+    pub(crate) wide: bool,
+    /// All labels, last.
+    pub(crate) labels: bool,
 }
 
-/// The cells below [`headers`].
-pub(crate) fn row(object: Object, projects: bool, terminal: &Terminal<'_>) -> Vec<String> {
-    let summary = summary(&object);
-    let metadata = object.metadata.unwrap_or_default();
-    let detail = object.status.and_then(|status| status.detail);
-    let age = terminal.since(metadata.created_ms);
-    let Metadata { project, name, home, .. } = metadata;
-    let mut row = if projects && matches!(object.spec, Some(Spec::Placement(_) | Spec::Workload(_))) {
-        vec![project, name]
-    } else {
-        vec![name]
-    };
-    match (object.spec, detail) {
-        (Some(Spec::Placement(_)), detail) => {
+/// The cells of an object; objects of one kind have the same columns.
+pub(crate) fn cells(object: &Object, columns: Columns, terminal: &Terminal<'_>) -> Vec<Cell> {
+    let metadata = object.metadata.clone().unwrap_or_default();
+    let detail = object.status.as_ref().and_then(|status| status.detail.as_ref());
+    let (summary, age) = (("STATUS", summary(object)), ("AGE", terminal.since(metadata.created_ms)));
+    let Metadata { project, name, home, labels, .. } = metadata;
+    let labels = pairs(labels);
+    let homed = matches!(object.spec, Some(Spec::Placement(_) | Spec::Workload(_)));
+    let mut cells = Vec::new();
+    if columns.projects && homed {
+        cells.push(("PROJECT", project));
+    }
+    cells.push(("NAME", name));
+    if homed {
+        cells.push(("HOME", home));
+    }
+    let number = |header, number: u32| (header, number.to_string());
+    let mut wide = Vec::new();
+    match &object.spec {
+        Some(Spec::Placement(spec)) => {
             let placement = match detail {
-                Some(Detail::Placement(placement)) => placement,
+                Some(Detail::Placement(placement)) => *placement,
                 _ => Default::default(),
             };
             let wanted = placement.wanted.map_or_else(|| "all".to_owned(), |wanted| wanted.to_string());
-            row.extend([home, placement.selected.to_string(), wanted, summary, age]);
+            cells.extend([number("SELECTED", placement.selected), ("WANTED", wanted), summary, age]);
+            // A hub sends only placements that it accepted; of another version's, nothing is shown.
+            let placement = inbound::placement(spec).unwrap_or_default();
+            let selects: Vec<_> = placement.predicates.iter().map(ToString::to_string).collect();
+            wide.push(("SELECTS", if selects.is_empty() { "all".to_owned() } else { selects.join(" or ") }));
         }
-        (Some(Spec::Workload(_)), detail) => {
-            let counts = match detail {
-                Some(Detail::Workload(workload)) => workload.counts.unwrap_or_default(),
+        Some(Spec::Workload(spec)) => {
+            let (counts, revision) = match detail {
+                Some(Detail::Workload(workload)) => {
+                    (workload.counts.unwrap_or_default(), short(&workload.revision))
+                }
                 _ => Default::default(),
             };
-            row.extend([home]);
-            row.extend([counts.selected, counts.updated, counts.healthy].map(|count| count.to_string()));
-            row.extend([summary, age]);
+            cells.extend([
+                number("SELECTED", counts.selected),
+                number("UPDATED", counts.updated),
+                number("HEALTHY", counts.healthy),
+                summary,
+                age,
+            ]);
+            wide.extend([
+                number("DEGRADED", counts.degraded),
+                number("REFUSED", counts.refused),
+                number("REMOVING", counts.removing),
+                ("REVISION", revision),
+                ("PLACEMENTS", spec.placements.join(",")),
+            ]);
         }
-        (Some(Spec::Cluster(_)), Some(Detail::Cluster(cluster))) => {
-            let version = cluster.claims.get("kubeversion").cloned().unwrap_or_default();
+        Some(Spec::Cluster(_)) => {
+            let cluster = match detail {
+                Some(Detail::Cluster(cluster)) => cluster.clone(),
+                _ => Default::default(),
+            };
+            let mut claims = cluster.claims;
+            let version = claims.remove("kubeversion").unwrap_or_default();
             let [connection, seen] = connection(cluster.connected, cluster.age_ms);
-            row.extend([summary, connection, seen, version, age]);
+            cells.extend([summary, ("CONNECTION", connection), ("SEEN", seen), ("KUBERNETES", version), age]);
+            wide.push(("CLAIMS", pairs(claims)));
         }
-        (Some(Spec::Hub(_)), Some(Detail::Hub(hub))) => {
+        Some(Spec::Hub(_)) => {
+            let hub = match detail {
+                Some(Detail::Hub(hub)) => *hub,
+                _ => Default::default(),
+            };
             let fleet = hub.fleet.unwrap_or_default();
             let [connection, seen] = connection(hub.connected, hub.age_ms);
             let clusters = format!("{}/{}", fleet.connected, fleet.clusters);
-            row.extend([summary, connection, seen, fleet.hubs.to_string(), clusters, age]);
+            cells.extend([
+                summary,
+                ("CONNECTION", connection),
+                ("SEEN", seen),
+                number("HUBS", fleet.hubs),
+                ("CLUSTERS", clusters),
+                age,
+            ]);
         }
-        _ => row.push(summary),
+        None => cells.push(summary),
     }
-    row
+    if columns.wide {
+        cells.append(&mut wide);
+    }
+    // Labels are what a node is about: by them placements select.
+    if columns.labels || columns.wide && !homed {
+        cells.push(("LABELS", labels));
+    }
+    cells
+}
+
+/// Keys and values on one line, in order.
+pub(crate) fn pairs(pairs: impl IntoIterator<Item = (String, String)>) -> String {
+    let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+}
+
+/// The first digits of a digest.
+fn short(digest: &str) -> String {
+    digest.split_once(':').map_or(digest, |(_, digits)| digits).chars().take(DIGITS).collect()
 }
 
 /// Whether a node is connected, and how long ago it was heard.

@@ -8,14 +8,15 @@ const GAP: usize = 3;
 
 /// A table that is printed page by page: a column never gets narrower than it was.
 pub(crate) struct Table {
-    headers: &'static [&'static str],
+    headers: Vec<&'static str>,
     widths: Vec<usize>,
     began: bool,
 }
 
 impl Table {
-    pub(crate) fn new(headers: &'static [&'static str]) -> Self {
-        Self { headers, widths: headers.iter().map(|header| header.len()).collect(), began: false }
+    pub(crate) fn new(headers: impl Into<Vec<&'static str>>) -> Self {
+        let headers = headers.into();
+        Self { widths: headers.iter().map(|header| header.len()).collect(), headers, began: false }
     }
 
     /// Prints some rows, the headers above the first; nothing at all without rows.
@@ -29,7 +30,7 @@ impl Table {
             }
         }
         if !self.began {
-            self.line(out, self.headers)?;
+            self.line(out, &self.headers)?;
             self.began = true;
         }
         rows.iter().try_for_each(|row| self.line(out, row))
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn columns_stay_aligned_over_pages() {
         let mut out = Vec::new();
-        let mut table = Table::new(&["NAME", "AGE"]);
+        let mut table = Table::new(["NAME", "AGE"]);
         table.print(&mut out, &[]).unwrap();
         table.print(&mut out, &[vec!["long-name".into(), "1s".into()]]).unwrap();
         table.print(&mut out, &[vec!["a".into(), "2s".into()]]).unwrap();

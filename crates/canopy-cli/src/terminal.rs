@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::{Read, Write};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use canopy_proto::admin::v1::Unanswered;
 use canopy_proto::convert::one_line;
@@ -12,24 +12,31 @@ use crate::age;
 use crate::error::Error;
 use crate::table::printable;
 
-/// Standard input, output and error, and the moment from which ages count.
+/// Standard input, output and error, and the clock by which ages count.
 pub struct Terminal<'a> {
     pub(crate) input: &'a mut dyn Read,
     pub(crate) out: &'a mut dyn Write,
     err: &'a mut dyn Write,
-    pub(crate) now_ms: u64,
+    began_ms: u64,
+    began: Instant,
 }
 
 impl<'a> Terminal<'a> {
-    /// Reads and writes there; ages count from this moment.
+    /// Reads and writes there; ages count by the machine's clock.
     pub fn new(input: &'a mut dyn Read, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self::at(input, out, err, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// As [`Terminal::new`], with ages that count from this moment, in milliseconds since 1970.
+    /// As [`Terminal::new`], with a clock that is at this moment now, in milliseconds since 1970.
     pub fn at(input: &'a mut dyn Read, out: &'a mut dyn Write, err: &'a mut dyn Write, now_ms: u64) -> Self {
-        Self { input, out, err, now_ms }
+        Self { input, out, err, began_ms: now_ms, began: Instant::now() }
+    }
+
+    /// The present moment, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.began_ms.saturating_add(elapsed)
     }
 
     /// Prints a line of the answer.
@@ -56,6 +63,10 @@ impl<'a> Terminal<'a> {
 
     /// How long ago a moment was; `<unknown>` if it was never set.
     pub(crate) fn since(&self, moment_ms: u64) -> String {
-        if moment_ms == 0 { "<unknown>".to_owned() } else { age::text(self.now_ms.saturating_sub(moment_ms)) }
+        if moment_ms == 0 {
+            "<unknown>".to_owned()
+        } else {
+            age::text(self.now_ms().saturating_sub(moment_ms))
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The file that says which hubs the caller may speak to, and as whom.
 //!
 //! It holds private keys: it is written so that only its owner can read it, and refused when
-//! others could. `canopy-hub` writes it, `canopy` reads it.
+//! others could. `canopy-hub` adds to it; `canopy` reads it, and [`edit`]s it.
+
+mod edit;
 
 use std::ffi::OsString;
 use std::fs;
@@ -102,7 +104,7 @@ pub enum Error {
     /// The name is another context's, whose key must not be lost.
     #[error(
         "context {name:?} is there already, of {} and perhaps of another fleet: choose another name with \
-         --context-name, or renew that one with its own --admin-name",
+         --context-name, renew that one with its own --admin-name, or drop it with `canopy config delete-context`",
         of.as_deref().unwrap_or("somebody else")
     )]
     Taken {
@@ -111,6 +113,9 @@ pub enum Error {
         /// Who has it, such as `anna at hub eu`.
         of: Option<String>,
     },
+    /// A context is to get the name of another.
+    #[error("context {0:?} is there already: choose another name")]
+    Held(String),
     /// No context of that name.
     #[error("no context {name:?}; there are: {known}")]
     Unknown {
@@ -267,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    fn context(name: &str, server: &str) -> Context {
+    pub(crate) fn context(name: &str, server: &str) -> Context {
         let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
         Context {
             name: name.into(),

@@ -99,8 +99,11 @@ impl ContextBook {
         }
         self.contexts.save(&self.file)?;
         let hint = match self.contexts.current.as_ref() == Some(&self.name) {
-            true => String::new(),
-            false => format!("; use it with --context {}", self.name),
+            true => "; it is the current one".to_owned(),
+            false => format!(
+                "; use it with --context {0}, or make it the current one with `canopy config use-context {0}`",
+                self.name
+            ),
         };
         let (name, file) = (&self.name, self.file.display());
         Ok(format!("wrote context {name} of administrator {} into {file}{hint}", args.name))

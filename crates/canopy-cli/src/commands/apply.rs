@@ -6,12 +6,18 @@ use canopy_proto::admin::v1::{ApplyRequest, Object, apply_response::Outcome, obj
 use clap::Args;
 
 use super::files;
+use super::wait::Patience;
 use crate::error::{Asked, Error};
 use crate::redact;
-use crate::session::{Session, name_of};
+use crate::session::{Session, name_of, reference};
+use crate::until::Until;
 
 /// Create objects, or change them into what files say
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  canopy apply -f placement.yaml -f workload.yaml
+  canopy apply -R -f deploy/examples --wait --timeout=2m
+  canopy get workload line -o yaml | sed 's/v1/v2/' | canopy apply -f -")]
 pub struct Apply {
     /// A file, a folder, or - for the standard input; may be repeated
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
@@ -19,6 +25,8 @@ pub struct Apply {
     /// Folders with all that is in them
     #[arg(short = 'R', long)]
     recursive: bool,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 impl Apply {
@@ -26,17 +34,20 @@ impl Apply {
         let read = files::read(&self.files, self.recursive, session.terminal)?;
         let all = read.objects.len() + read.refused;
         let mut failed = read.refused;
+        let mut applied = Vec::new();
         for object in read.objects {
-            let applied = apply(session, object).await;
-            match applied {
+            let named = reference(&object, &session.project);
+            match apply(session, object).await {
                 Err(error @ Error::Write(_)) => return Err(error),
                 Err(error) => {
                     session.terminal.error(&error);
                     failed += 1;
                 }
-                Ok(()) => (),
+                Ok(()) => applied.push(named),
             }
         }
+        let ready = Until::Condition { kind: "Ready".to_owned(), status: "True".to_owned() };
+        self.patience.wait(session, &applied, &ready).await?;
         if failed > 0 { Err(Error::Some(failed, all)) } else { Ok(()) }
     }
 }

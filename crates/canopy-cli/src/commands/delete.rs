@@ -2,16 +2,22 @@
 
 use std::path::PathBuf;
 
-use canopy_proto::admin::v1::{DeleteRequest, Kind, Object, ObjectRef};
+use canopy_proto::admin::v1::{DeleteRequest, ObjectRef};
 use clap::Args;
 
 use super::files;
-use crate::args::{self, target};
+use super::wait::Patience;
+use crate::args;
 use crate::error::{Asked, Error};
-use crate::session::{Session, named};
+use crate::session::{Session, named, reference};
+use crate::until::Until;
 
 /// Delete objects; what runs for them is removed
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  canopy delete workload line-reconfiguration
+  canopy delete -f deploy/examples/line-reconfiguration --wait --timeout=5m
+  canopy delete cluster eu/plant-7/press-3")]
 pub struct Delete {
     /// placement, workload, cluster or hub; or KIND/NAME
     #[arg(value_name = "KIND", required_unless_present = "files", conflicts_with = "files")]
@@ -32,73 +38,52 @@ pub struct Delete {
     /// that is let go so never returns, and keeps what it runs
     #[arg(long)]
     forget: bool,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 impl Delete {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let (objects, refused) = match &self.kind {
-            Some(kind) => (self.named(kind, &session.project)?, 0),
+            Some(kind) => {
+                let home = self.home.clone().unwrap_or_default();
+                (args::objects(kind, &self.names, &home, &session.project)?, 0)
+            }
             None => {
                 let read = files::read(&self.files, self.recursive, session.terminal)?;
-                let objects = read.objects.into_iter().map(|object| reference(object, &session.project));
+                let objects = read.objects.into_iter().map(|object| reference(&object, &session.project));
                 (objects.collect(), read.refused)
             }
         };
         // As kubectl: the only object that was asked for needs no count.
         let all = objects.len() + refused;
-        if let (None, [only]) = (self.files.first(), objects.as_slice()) {
-            return self.delete(session, only.clone()).await;
-        }
+        let only = self.files.is_empty() && all == 1;
         let mut failed = refused;
+        let mut terminating = Vec::new();
         for object in objects {
-            match self.delete(session, object).await {
-                Err(error @ Error::Write(_)) => return Err(error),
+            match self.delete(session, object.clone()).await {
+                Err(error) if only || matches!(error, Error::Write(_)) => return Err(error),
                 Err(error) => {
                     session.terminal.error(&error);
                     failed += 1;
                 }
-                Ok(()) => (),
+                Ok(true) => terminating.push(object),
+                Ok(false) => (),
             }
         }
+        self.patience.wait(session, &terminating, &Until::Delete).await?;
         if failed > 0 { Err(Error::Some(failed, all)) } else { Ok(()) }
     }
 
-    /// The objects that the command line names.
-    fn named(&self, first: &str, project: &str) -> Result<Vec<ObjectRef>, Error> {
-        let targets = if first.contains('/') {
-            let words = std::iter::once(first).chain(self.names.iter().map(String::as_str));
-            words.map(|word| target(word, None)).collect::<Result<Vec<_>, _>>()?
-        } else {
-            let kind = args::kind(first)?;
-            self.names.iter().map(|name| (kind, Some(name.clone()))).collect()
-        };
-        if targets.is_empty() {
-            return Err(args::Error::NoName(args::kind(first)?).into());
-        }
-        let home = self.home.clone().unwrap_or_default();
-        let object = |(kind, name): (Kind, Option<String>)| {
-            let (name, home) = (name.ok_or(args::Error::NoName(kind))?, home.clone());
-            Ok(ObjectRef { kind: kind.into(), project: project.to_owned(), name, home })
-        };
-        targets.into_iter().map(object).collect()
-    }
-
-    async fn delete(&self, session: &mut Session<'_, '_>, object: ObjectRef) -> Result<(), Error> {
+    /// Whether the object stays until clusters have confirmed.
+    async fn delete(&self, session: &mut Session<'_, '_>, object: ObjectRef) -> Result<bool, Error> {
         let name = named(&object);
         let asked = Asked::change(format!("delete {name}"), object.kind());
         let request = DeleteRequest { object: Some(object), forget: self.forget, ..Default::default() };
         let answer = session.client.delete(request).await;
-        let answer = answer.map_err(Error::refused(asked))?.into_inner();
-        match answer.object {
-            None => session.terminal.line(format_args!("{name} deleted")),
-            Some(_) => session.terminal.line(format_args!("{name} terminating")),
-        }
+        let stays = answer.map_err(Error::refused(asked))?.into_inner().object.is_some();
+        let outcome = if stays { "terminating" } else { "deleted" };
+        session.terminal.line(format_args!("{name} {outcome}"))?;
+        Ok(stays)
     }
-}
-
-fn reference(object: Object, project: &str) -> ObjectRef {
-    let kind = object.kind().into();
-    let metadata = object.metadata.unwrap_or_default();
-    let project = if metadata.project.is_empty() { project.to_owned() } else { metadata.project };
-    ObjectRef { kind, project, name: metadata.name, home: metadata.home }
 }

@@ -158,7 +158,7 @@ impl Page<'_, '_> {
         self.table(&["CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"], rows)
     }
 
-    fn table(&mut self, headers: &'static [&'static str], rows: Vec<Vec<String>>) -> Result<(), Error> {
+    fn table(&mut self, headers: &[&'static str], rows: Vec<Vec<String>>) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
         }

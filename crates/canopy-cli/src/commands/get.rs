@@ -1,18 +1,23 @@
-//! `canopy get`: objects as tables, documents or names.
+//! `canopy get`: objects as tables, documents or names; also as they change.
 
-use canopy_proto::admin::v1::{Kind, ListRequest, Object, ObjectRef};
-use canopy_proto::{document, selector};
-use clap::{Args, ValueEnum};
+use canopy_proto::admin::v1::{Kind, ListRequest, ObjectRef};
+use canopy_proto::selector;
+use clap::Args;
 
+use super::watch::Watch;
 use crate::args::{self, target};
 use crate::error::Error;
-use crate::session::{Session, every, name_of};
-use crate::table::{Table, printable};
-use crate::terminal::Terminal;
-use crate::{redact, show};
+use crate::printer::{Form, Printer, Series};
+use crate::session::{Session, every};
+use crate::show::Columns;
 
-/// Show objects: a table, documents or names
+/// Show objects: a table, documents or names; once, or as they change
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  canopy get clusters --under eu -l line=cnc
+  canopy get workloads -A -o wide
+  canopy get placement cnc-lines -o yaml
+  canopy get workloads -w")]
 pub struct Get {
     /// placements (pl), workloads (wl), clusters (cl) or hubs; or KIND/NAME
     #[arg(value_name = "KIND")]
@@ -28,71 +33,102 @@ pub struct Get {
     /// Of all projects
     #[arg(short = 'A', long)]
     all_projects: bool,
+    /// All labels as the last column
+    #[arg(long)]
+    show_labels: bool,
     /// Only what stands or lives at this path or below
     #[arg(long, value_name = "PATH")]
     under: Option<String>,
     /// Path of the hub where the named object lives [default: the hub that is asked]
     #[arg(long, value_name = "PATH")]
     home: Option<String>,
-}
-
-/// How to show objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Yaml,
-    Json,
-    Name,
+    /// Then follow what changes: of objects that live at the hub that is asked, or of its own children
+    #[arg(short, long, conflicts_with_all = ["under", "home"])]
+    watch: bool,
+    /// Only follow what changes from now on
+    #[arg(long, conflicts_with_all = ["under", "home"])]
+    watch_only: bool,
+    /// Tell also whether an object was added, modified or deleted
+    #[arg(long)]
+    output_watch_events: bool,
 }
 
 impl Get {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let (kind, name) = target(&self.kind, self.name.as_deref())?;
+        let follows = self.watch || self.watch_only;
+        refuse(
+            &[("--output-watch-events", self.output_watch_events && !follows)],
+            "belongs to --watch or --watch-only",
+        )?;
+        if name.is_some() {
+            let lists = [
+                ("--selector", self.selector.is_some()),
+                ("--all-projects", self.all_projects),
+                ("--under", self.under.is_some()),
+            ];
+            refuse(&lists, "chooses among several objects: leave it or the name out")?;
+        } else {
+            refuse(&[("--home", self.home.is_some())], "belongs to a name: --under says where to list")?;
+        }
         match name {
-            Some(name) => {
-                let lists = [
-                    ("--selector", self.selector.is_some()),
-                    ("--all-projects", self.all_projects),
-                    ("--under", self.under.is_some()),
-                ];
-                refuse(&lists, "chooses among several objects: leave it or the name out")?;
-                self.one(session, kind, name).await
-            }
-            None => {
-                refuse(&[("--home", self.home.is_some())], "belongs to a name: --under says where to list")?;
-                self.all(session, kind).await
-            }
+            name if follows => self.follow(session, kind, name).await,
+            Some(name) => self.one(session, kind, name).await,
+            None => self.all(session, kind).await,
         }
     }
 
     async fn one(self, session: &mut Session<'_, '_>, kind: Kind, name: String) -> Result<(), Error> {
+        let mut printer = self.printer(Series::One);
         let home = self.home.unwrap_or_default();
         let project = session.project.clone();
         let object = session.get(ObjectRef { kind: kind.into(), project, name, home }).await?;
-        let mut printer = Printer::new(self.output, kind, false);
-        if self.output == Some(Form::Json) {
-            let shown = redact::document(document::document(object));
-            return session.terminal.line(json(&shown));
-        }
         printer.page(session.terminal, vec![object])
     }
 
     async fn all(self, session: &mut Session<'_, '_>, kind: Kind) -> Result<(), Error> {
+        let mut printer = self.printer(Series::List);
         let label_selector = selector::parse(self.selector.as_deref().unwrap_or_default())?.to_string();
         let request = ListRequest {
-            project: if self.all_projects { String::new() } else { session.project.clone() },
+            project: self.project(session),
             label_selector,
             under: self.under.unwrap_or_default(),
             full: matches!(self.output, Some(Form::Yaml | Form::Json)),
             ..every(kind)
         };
-        let mut printer = Printer::new(self.output, kind, self.all_projects);
         session.list(&request, |terminal, objects| printer.page(terminal, objects)).await?;
-        let none = printer.printed == 0;
+        let none = printer.printed() == 0;
         printer.end(session.terminal)?;
-        if none && self.output.is_none() {
+        if none && matches!(self.output, None | Some(Form::Wide)) {
             session.terminal.beside("note", &format!("no {}s found", args::word(kind)));
         }
         Ok(())
+    }
+
+    async fn follow(
+        self,
+        session: &mut Session<'_, '_>,
+        kind: Kind,
+        name: Option<String>,
+    ) -> Result<(), Error> {
+        let watch = Watch {
+            kind,
+            project: self.project(session),
+            name,
+            selector: selector::parse(self.selector.as_deref().unwrap_or_default())?,
+            present: !self.watch_only,
+        };
+        let mut printer = self.printer(Series::Stream).with_events(self.output_watch_events);
+        watch.run(session, |terminal, changes| printer.changes(terminal, changes)).await
+    }
+
+    fn project(&self, session: &Session<'_, '_>) -> String {
+        if self.all_projects { String::new() } else { session.project.clone() }
+    }
+
+    fn printer(&self, series: Series) -> Printer {
+        let columns = Columns { projects: self.all_projects, labels: self.show_labels, wide: false };
+        Printer::new(self.output, series, columns)
     }
 }
 
@@ -102,62 +138,4 @@ fn refuse(flags: &[(&str, bool)], why: &str) -> Result<(), Error> {
         Some((flag, _)) => Err(Error::Usage(format!("{flag} {why}"))),
         None => Ok(()),
     }
-}
-
-/// Prints objects in one of the forms as they come.
-struct Printer {
-    form: Option<Form>,
-    projects: bool,
-    table: Table,
-    printed: usize,
-}
-
-impl Printer {
-    fn new(form: Option<Form>, kind: Kind, projects: bool) -> Self {
-        Self { form, projects, table: Table::new(show::headers(kind, projects)), printed: 0 }
-    }
-
-    fn page(&mut self, terminal: &mut Terminal<'_>, objects: Vec<Object>) -> Result<(), Error> {
-        if self.form.is_none() {
-            self.printed += objects.len();
-            let rows: Vec<_> =
-                objects.into_iter().map(|object| show::row(object, self.projects, terminal)).collect();
-            return self.table.print(terminal.out, &rows).map_err(Error::Write);
-        }
-        objects.into_iter().try_for_each(|object| self.item(terminal, object))
-    }
-
-    fn item(&mut self, terminal: &mut Terminal<'_>, object: Object) -> Result<(), Error> {
-        let first = self.printed == 0;
-        self.printed += 1;
-        if self.form == Some(Form::Name) {
-            return terminal.line(printable(&name_of(&object)));
-        }
-        let shown = redact::document(document::document(object));
-        if self.form == Some(Form::Json) {
-            let before = if first { LIST_BEGIN } else { "," };
-            return terminal.line(format_args!("{before}\n{}", json(&shown)));
-        }
-        let yaml = serde_saphyr::to_string(&shown).expect("documents have only texts as keys");
-        if !first {
-            terminal.line("---")?;
-        }
-        terminal.line(yaml.trim_end())
-    }
-
-    /// Ends a list; a single object has no end.
-    fn end(self, terminal: &mut Terminal<'_>) -> Result<(), Error> {
-        match (self.form, self.printed) {
-            (Some(Form::Json), 0) => terminal.line(format_args!("{LIST_BEGIN}]}}")),
-            (Some(Form::Json), _) => terminal.line("]}"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The beginning of a list in JSON; a list in YAML is simply several documents.
-const LIST_BEGIN: &str = r#"{"apiVersion": "canopy.dev/v1alpha1", "kind": "List", "items": ["#;
-
-fn json(document: &document::write::AnyDocument) -> String {
-    serde_json::to_string_pretty(document).expect("documents have only texts as keys")
 }

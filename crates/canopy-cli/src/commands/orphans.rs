@@ -57,7 +57,7 @@ impl Orphans {
             let object = format!("{}/{}", word(orphan.kind()), orphan.name);
             vec![orphan.uid, object, orphan.project, orphan.home, orphan.clusters.to_string(), orphan.reason]
         });
-        Table::new(&["UID", "OBJECT", "PROJECT", "HOME", "CLUSTERS", "REASON"])
+        Table::new(["UID", "OBJECT", "PROJECT", "HOME", "CLUSTERS", "REASON"])
             .print(session.terminal.out, &rows.collect::<Vec<_>>())
             .map_err(Error::Write)
     }

@@ -29,7 +29,7 @@ impl Tree {
             .map_err(Error::refused(Asked::read("read the tree", Kind::Hub)))?
             .into_inner();
         session.terminal.warn(&answer.unanswered);
-        Table::new(&["NODE", "ROLE", "STATUS", "CONNECTION", "SEEN", "CLUSTERS"])
+        Table::new(["NODE", "ROLE", "STATUS", "CONNECTION", "SEEN", "CLUSTERS"])
             .print(session.terminal.out, &tree_view::draw(&answer.nodes))
             .map_err(Error::Write)
     }

@@ -2,14 +2,17 @@
 //! and shows what a real one fills in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use canopy_cli::Reached;
 use canopy_cli::connect::Client;
 use canopy_core::command::Refusal;
 use canopy_hub::admin::error::Error;
 use canopy_link::AskError;
 use canopy_model::Path;
 use canopy_proto::admin::v1::admin_server::{Admin, AdminServer};
-use canopy_proto::admin::v1::{self, Kind, Object, Role, object::Spec, status::Detail};
+use canopy_proto::admin::v1::{self, Kind, Object, Role, object::Spec, status::Detail, watch_event::Type};
 use canopy_proto::convert::inbound;
 use canopy_proto::selector;
 use hyper_util::rt::TokioIo;
@@ -24,11 +27,15 @@ const VERSION: u64 = 41;
 /// Two objects on a page, so that lists have several.
 const PAGE: usize = 2;
 
-/// A client of a new fake hub.
-pub(crate) async fn client() -> Client {
+/// A connection to the fake hub.
+pub(crate) async fn reached(hub: Hub) -> Result<Reached, canopy_cli::error::Error> {
+    Ok(Reached { client: client(hub).await, warning: None })
+}
+
+async fn client(hub: Hub) -> Client {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let incoming = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
-    tokio::spawn(Server::builder().add_service(AdminServer::new(Hub)).serve_with_incoming(incoming));
+    tokio::spawn(Server::builder().add_service(AdminServer::new(hub)).serve_with_incoming(incoming));
     let mut ours = Some(TokioIo::new(ours));
     let connector = tower::service_fn(move |_| {
         let stream = ours.take().ok_or(std::io::ErrorKind::NotConnected);
@@ -39,7 +46,17 @@ pub(crate) async fn client() -> Client {
 }
 
 /// Answers, and changes nothing.
-pub(crate) struct Hub;
+#[derive(Clone, Default)]
+pub(crate) struct Hub {
+    /// How often each question was asked: some answers change with it.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Hub {
+    fn count(&self) -> usize {
+        self.asked.fetch_add(1, Ordering::SeqCst)
+    }
+}
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -67,7 +84,17 @@ impl Admin for Hub {
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Answer<Object> {
         let object = request.into_inner().object.unwrap_or_default();
-        find(object.kind(), &object.name).map(Response::new)
+        match object.name.as_str() {
+            // It gets ready, and is gone, while one looks.
+            "patient" if self.count() < 3 => {
+                Ok(Response::new(workload("patient", "default", "Failing", None)))
+            }
+            "patient" => Ok(Response::new(workload("patient", "default", "", None))),
+            "leaving" if self.count() < 3 => {
+                Ok(Response::new(workload("leaving", "default", "", Some(NOW_MS))))
+            }
+            name => find(object.kind(), name).map(Response::new),
+        }
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
@@ -98,10 +125,28 @@ impl Admin for Hub {
         }))
     }
 
-    type WatchStream = tokio_stream::Empty<Result<v1::WatchEvent, Status>>;
+    type WatchStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::WatchEvent, Status>>>;
 
-    async fn watch(&self, _: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        Err(Status::unimplemented("the fake changes nothing"))
+    /// The first watch breaks off; by the second one something has changed, and it is the last.
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        let kind = request.into_inner().kind();
+        let first = self.count() == 0;
+        let present: Vec<_> = fleet().into_iter().filter(|object| object.kind() == kind).collect();
+        let event = |kind: Type, object: Option<Object>| v1::WatchEvent { r#type: kind.into(), object };
+        let mut events = Vec::new();
+        if first {
+            let changed = Object { status: None, ..present[0].clone() };
+            events.extend(present.iter().map(|object| Ok(event(Type::Added, Some(object.clone())))));
+            events.push(Ok(event(Type::Synced, None)));
+            events.push(Ok(event(Type::Modified, Some(changed))));
+            events.push(Ok(event(Type::Deleted, present.last().cloned())));
+            events.push(Err(Status::unavailable("the hub is stopping")));
+        } else {
+            events.push(Ok(event(Type::Added, Some(present[0].clone()))));
+            events.push(Ok(event(Type::Synced, None)));
+            events.push(Err(Status::permission_denied("this certificate was revoked")));
+        }
+        Ok(Response::new(tokio_stream::iter(events)))
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
@@ -111,7 +156,10 @@ impl Admin for Hub {
             let here = "eu".parse().unwrap();
             return Err(Error::Above { home: Path::root(), here }.into());
         }
-        let object = find(object.kind(), &object.name)?;
+        let object = match object.name.as_str() {
+            "leaving" => workload("leaving", "default", "", Some(NOW_MS)),
+            name => find(object.kind(), name)?,
+        };
         Ok(Response::new(v1::DeleteResponse { object: (!forget).then_some(object) }))
     }
 

@@ -8,6 +8,7 @@ mod tls;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use canopy_cli::context::Contexts;
 use canopy_cli::{Cli, Terminal, run};
 use clap::{CommandFactory, Parser};
 
@@ -27,7 +28,8 @@ async fn one(command: &str, input: &str) -> String {
     let code = match Cli::try_parse_from(arguments(command)) {
         Ok(cli) => {
             let terminal = Terminal::at(&mut input, &mut out, &mut err, fake::NOW_MS);
-            run(cli, terminal, async |_, _| Ok(fake::client().await)).await
+            let hub = fake::Hub::default();
+            run(cli, terminal, async |_: &_, _| fake::reached(hub.clone()).await).await
         }
         Err(error) => {
             err.extend(error.to_string().bytes());
@@ -52,7 +54,7 @@ fn arguments(command: &str) -> Vec<OsString> {
 
 macro_rules! golden {
     ($name:ident, [$($command:expr),+ $(,)?]) => {
-        #[tokio::test]
+        #[tokio::test(start_paused = true)]
         async fn $name() {
             insta::assert_snapshot!(stringify!($name), transcript(&[$($command),+]).await);
         }
@@ -135,6 +137,52 @@ golden!(
 );
 
 golden!(
+    wide,
+    [
+        "get wl -o wide",
+        "get wl --show-labels",
+        "get pl -o wide -A",
+        "get clusters -o wide",
+        "get clusters --show-labels",
+        "get hubs -o wide",
+    ]
+);
+
+golden!(
+    watch,
+    [
+        "get wl -A -w",
+        "get wl line-reconfiguration --watch-only --output-watch-events",
+        "get wl -A --watch-only -o name --output-watch-events",
+        "get pl --watch-only --output-watch-events -o yaml",
+        "get cl -w --under eu",
+        "get cl --output-watch-events",
+    ]
+);
+
+golden!(
+    wait,
+    [
+        "wait wl patient --for=condition=ready",
+        "wait wl/patient wl/leaving --for=delete --timeout 2s",
+        "wait wl leaving --for=delete",
+        "wait wl line-reconfiguration --for=condition=Ready=False",
+        "wait wl line-reconfiguration --for=condition=Ready --timeout 90s",
+        "wait wl line-reconfiguration --for=condition=Ready --timeout 0s",
+        "wait wl line-reconfiguration --for=condition=Shining",
+        "wait wl line-reconfiguration --for=jsonpath={.status.clusters.healthy}=2",
+        "wait wl line-reconfiguration --for=jsonpath={.status.clusters.healthy}=3",
+        "wait cl us/plant-1/press-1 --for=condition=Ready --timeout 5s",
+        "wait wl nothing --for=condition=Ready",
+        "wait wl nothing --for=delete",
+        "wait wl nothing --for=create",
+        "wait wl vision --for=happiness",
+        "apply -f tests/golden/files/more/changed.yaml --wait",
+        "delete wl leaving --wait",
+    ]
+);
+
+golden!(
     errors,
     [
         "get pods",
@@ -179,4 +227,48 @@ async fn all_examples_can_be_applied() {
 #[test]
 fn help() {
     insta::assert_snapshot!(Cli::command().render_help());
+}
+
+#[test]
+fn help_of_commands() {
+    let mut text = String::new();
+    let cli = Cli::command();
+    for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("canopy {}", command.get_name());
+        let help = command.clone().bin_name(&name).render_long_help();
+        text.push_str(&format!("$ {name} --help\n{help}\n"));
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// Contexts of two hubs of one fleet, and one of another that cannot be read.
+#[tokio::test]
+async fn config() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let file = file.to_str().unwrap();
+    let mut contexts = Contexts::open(file.as_ref()).unwrap();
+    tls::contexts(fake::NOW_MS / 1000).into_iter().for_each(|context| contexts.add(context).unwrap());
+    contexts.save(file.as_ref()).unwrap();
+    let mut text = String::new();
+    for command in [
+        "get-contexts",
+        "get-contexts eu -o name",
+        "current-context",
+        "use-context eu",
+        "current-context",
+        "use-context moon",
+        "rename-context eu root",
+        "rename-context eu graz",
+        "delete-context graz",
+        "current-context",
+        "get-contexts",
+        "view",
+    ] {
+        let answer = one(&format!("config {command} --config {file}"), "").await;
+        text.push_str(&format!("$ canopy config {command}\n{answer}\n"));
+    }
+    let none = one(&format!("config get-contexts --config {file}.none"), "").await;
+    text.push_str(&none.replace(folder.path().to_str().unwrap(), "FOLDER"));
+    insta::assert_snapshot!(text);
 }

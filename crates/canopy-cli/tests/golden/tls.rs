@@ -26,11 +26,29 @@ fn fleet() -> Identity {
 }
 
 fn child(parent: &Identity, role: Role, name: &str) -> Identity {
+    child_at(parent, role, name, now())
+}
+
+fn child_at(parent: &Identity, role: Role, name: &str, now: u64) -> Identity {
     let key = Key::generate().unwrap();
     let proven = ProvenKey::from_request(&key.request().unwrap()).unwrap();
-    let issued =
-        parent.authority().unwrap().issue(role, &name.parse().unwrap(), random_uid(), &proven, now());
-    Identity::joined(issued.unwrap(), key, Vec::new(), now()).unwrap()
+    let issued = parent.authority().unwrap().issue(role, &name.parse().unwrap(), random_uid(), &proven, now);
+    Identity::joined(issued.unwrap(), key, Vec::new(), now).unwrap()
+}
+
+/// Contexts of administrators of two hubs, certified at this second, and one that is damaged.
+pub(crate) fn contexts(now: u64) -> [Context; 3] {
+    let before = now - 60 * 24 * 3600;
+    let root = Identity::root(&"canopy.example".parse().unwrap(), random_uid(), before).unwrap();
+    let anna = child_at(&root, Role::Admin, "anna", now);
+    let eu = child_at(&root, Role::Hub, "eu", before);
+    let ben = child_at(&eu, Role::Admin, "ben", now - 40 * 24 * 3600);
+    let at = |name: &str| format!("{name}.example:7444");
+    [
+        Context::of("root", &at("hub"), &Path::root(), &anna),
+        Context::of("eu", &at("eu"), &"eu".parse().unwrap(), &ben),
+        Context { certificate: "none".into(), ..Context::of("old", &at("old"), &Path::root(), &anna) },
+    ]
 }
 
 /// Serves the root's admins; the address.
@@ -40,7 +58,7 @@ async fn serve(root: &Identity) -> String {
     let trust = Trust::new(root.anchor().clone(), Revocations::default());
     let tls = server_config(trust, Accept::Admins(Path::root()), &root.leaf().unwrap()).unwrap();
     let incoming = incoming(listener, tls, Admission::default());
-    let serving = server(KeepAlive::default()).add_service(AdminServer::new(Hub));
+    let serving = server(KeepAlive::default()).add_service(AdminServer::new(Hub::default()));
     tokio::spawn(serving.serve_with_incoming(incoming));
     address
 }

@@ -52,6 +52,7 @@ async fn follow(
 ) -> Result<(), handle::Error> {
     let mut changes = hub.changes();
     let mut shown = Shown::new();
+    let mut synced = false;
     loop {
         changes.mark_unchanged();
         let project = project.clone();
@@ -62,6 +63,12 @@ async fn follow(
             }
         }
         shown = present;
+        if !std::mem::replace(&mut synced, true) {
+            let all_told = WatchEvent { r#type: Type::Synced.into(), object: None };
+            if events.send(Ok(all_told)).await.is_err() {
+                return Ok(());
+            }
+        }
         sleep(PAUSE).await;
         tokio::select! {
             changed = timeout(LOOK_EVERY, changes.changed()) => if let Ok(Err(_)) = changed {
