@@ -6,7 +6,7 @@ use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, config, delete, describe, get, hub, label, orphans, status, token, tree, version, wait,
+    apply, config, delete, describe, diff, get, hub, label, orphans, status, token, tree, version, wait,
 };
 use crate::context;
 use crate::demo::{Demo, DemoNode};
@@ -60,6 +60,7 @@ impl Global {
 #[allow(missing_docs)] // told where each is defined
 pub enum Command {
     Apply(apply::Apply),
+    Diff(diff::Diff),
     Get(get::Get),
     Describe(describe::Describe),
     Delete(delete::Delete),

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod diff;
 pub(crate) mod get;
 pub(crate) mod hub;
 pub(crate) mod label;
@@ -14,5 +15,6 @@ pub(crate) mod tree;
 pub(crate) mod version;
 pub(crate) mod wait;
 
+mod dry_run;
 mod files;
 mod watch;

@@ -51,6 +51,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Something differs, and was shown.
+    #[error("something differs")]
+    Differs,
+    /// A command whose failure would be an answer could not find out.
+    #[error(transparent)]
+    Undecided(Box<Self>),
     /// What was waited for did not come.
     #[error("timed out: waited {0}")]
     TimedOut(String),

@@ -38,6 +38,9 @@ use context::Contexts;
 use error::Error;
 use session::Session;
 
+/// The exit code of a command whose 1 is an answer, when there is none.
+const UNDECIDED: u8 = 2;
+
 /// A connection, and what its user should know about it.
 pub struct Reached {
     /// How to speak to the hub.
@@ -57,9 +60,10 @@ pub async fn run(
         Ok(()) => ExitCode::SUCCESS,
         // As every filter: `canopy get clusters | head` is no failure.
         Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Error::Differs) => ExitCode::FAILURE,
         Err(error) => {
             terminal.error(&error);
-            ExitCode::FAILURE
+            if matches!(error, Error::Undecided(_)) { ExitCode::from(UNDECIDED) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -79,6 +83,9 @@ async fn dispatch(
         Command::Demo(demo) => return demo.run(terminal).await,
         Command::DemoNode(node) => return node.run(),
         Command::Config(config) => return config.run(&global, terminal),
+        Command::Apply(apply) if apply.is_client_only() => return apply.check(&global.project, terminal),
+        Command::Delete(delete) if delete.is_client_only() => return delete.check(&global.project, terminal),
+        Command::Label(label) if label.is_client_only() => return label.check(&global.project, terminal),
         other => other,
     };
     let Reached { client, warning } = dial(&global, terminal.now_ms()).await?;
@@ -91,6 +98,7 @@ async fn dispatch(
     let session = &mut session;
     match command {
         Command::Apply(apply) => apply.run(session).await,
+        Command::Diff(diff) => diff.run(session).await,
         Command::Get(get) => get.run(session).await,
         Command::Describe(describe) => describe.run(session).await,
         Command::Delete(delete) => delete.run(session).await,

@@ -9,22 +9,55 @@ const HIDDEN: &str = "***";
 /// Where kubectl keeps a second copy of what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// In the place of a value that differs from the one that it would have, or has.
+const BEFORE: &str = "*** (before)";
+const AFTER: &str = "*** (after)";
+
 /// The document with the values of its Secrets hidden.
-pub(crate) fn document(mut document: AnyDocument) -> AnyDocument {
+pub(crate) fn document(document: AnyDocument) -> AnyDocument {
+    masked(document, &[], HIDDEN)
+}
+
+/// What an object is, and what it would be, with the values of Secrets hidden in such a way that it can be
+/// seen which of them differ.
+pub(crate) fn pair(before: Option<AnyDocument>, after: AnyDocument) -> (Option<AnyDocument>, AnyDocument) {
+    let known = before.as_ref().map(secrets).unwrap_or_default();
+    let wanted = secrets(&after);
+    (before.map(|before| masked(before, &wanted, BEFORE)), masked(after, &known, AFTER))
+}
+
+/// Hides the values of Secrets; one that differs from that of the same Secret among the others gets a
+/// mark of its own.
+fn masked(mut document: AnyDocument, others: &[Value], differing: &str) -> AnyDocument {
     if let AnyDocument::Workload(workload) = &mut document {
-        workload.spec.manifests.iter_mut().filter(|manifest| is_secret(manifest)).for_each(hide);
+        for secret in workload.spec.manifests.iter_mut().filter(|manifest| is_secret(manifest)) {
+            let name = |secret: &Value| ["namespace", "name"].map(|part| secret["metadata"][part].clone());
+            let other = others.iter().find(|other| name(other) == name(secret));
+            mask(secret, other, differing);
+        }
     }
     document
+}
+
+fn secrets(document: &AnyDocument) -> Vec<Value> {
+    match document {
+        AnyDocument::Workload(workload) => {
+            workload.spec.manifests.iter().filter(|manifest| is_secret(manifest)).cloned().collect()
+        }
+        AnyDocument::Placement(_) | AnyDocument::Node(_) => Vec::new(),
+    }
 }
 
 fn is_secret(manifest: &Value) -> bool {
     manifest["kind"] == "Secret"
 }
 
-fn hide(secret: &mut Value) {
+fn mask(secret: &mut Value, other: Option<&Value>, differing: &str) {
     for field in ["data", "stringData"] {
-        if let Some(values) = secret.get_mut(field).and_then(Value::as_object_mut) {
-            values.values_mut().for_each(|value| *value = HIDDEN.into());
+        let Some(values) = secret.get_mut(field).and_then(Value::as_object_mut) else { continue };
+        for (key, value) in values {
+            let differs = other.and_then(|other| other[field].get(key)).is_some_and(|other| other != value);
+            *value = if differs { differing } else { HIDDEN }.into();
         }
     }
     if let Some(copy) = secret.pointer_mut("/metadata/annotations").and_then(|all| all.get_mut(LAST_APPLIED))

@@ -96,9 +96,9 @@ impl Service {
 /// What the log calls a call that changes something.
 fn name_of_write(call: &Call) -> Option<&'static str> {
     match call {
-        Call::Apply(_) => Some("apply"),
-        Call::Delete(_) => Some("delete"),
-        Call::Label(_) => Some("label"),
+        Call::Apply(request) => (!request.dry_run).then_some("apply"),
+        Call::Delete(request) => (!request.dry_run).then_some("delete"),
+        Call::Label(request) => (!request.dry_run).then_some("label"),
         Call::CreateToken(_) => Some("create token"),
         Call::DropOrphan(_) => Some("drop orphan"),
         Call::ForgetMissing(_) => Some("forget missing"),

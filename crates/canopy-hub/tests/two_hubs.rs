@@ -129,7 +129,7 @@ fn workload(home: &str, name: &str, manifest_bytes: usize) -> v1::ApplyRequest {
     let metadata = v1::Metadata { name: name.to_owned(), home: home.to_owned(), ..v1::Metadata::default() };
     let spec = Some(object::Spec::Workload(spec));
     let object = v1::Object { metadata: Some(metadata), spec, status: None };
-    v1::ApplyRequest { object: Some(object), if_resource_version: String::new() }
+    v1::ApplyRequest { object: Some(object), ..Default::default() }
 }
 
 fn get(kind: v1::Kind, name: &str, home: &str) -> v1::GetRequest {

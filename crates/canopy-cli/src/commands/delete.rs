@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use canopy_proto::admin::v1::{DeleteRequest, ObjectRef};
 use clap::Args;
 
+use super::dry_run::DryRun;
 use super::files;
 use super::wait::Patience;
 use crate::args;
 use crate::error::{Asked, Error};
 use crate::session::{Session, named, reference};
+use crate::terminal::Terminal;
 use crate::until::Until;
 
 /// Delete objects; what runs for them is removed
@@ -40,21 +42,43 @@ pub struct Delete {
     forget: bool,
     #[command(flatten)]
     patience: Patience,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Delete {
-    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
-        let (objects, refused) = match &self.kind {
+    /// Whether no hub is to be asked.
+    pub(crate) fn is_client_only(&self) -> bool {
+        self.dry_run.is_client()
+    }
+
+    /// Says what would be asked for.
+    pub(crate) fn check(self, project: &str, terminal: &mut Terminal<'_>) -> Result<(), Error> {
+        let (objects, refused) = self.objects(project, terminal)?;
+        let all = objects.len() + refused;
+        for object in objects {
+            terminal.line(format_args!("{} deleted{}", named(&object), self.dry_run.mark()))?;
+        }
+        if refused > 0 { Err(Error::Some(refused, all)) } else { Ok(()) }
+    }
+
+    /// The objects that are meant, and how many documents were refused.
+    fn objects(&self, project: &str, terminal: &mut Terminal<'_>) -> Result<(Vec<ObjectRef>, usize), Error> {
+        match &self.kind {
             Some(kind) => {
                 let home = self.home.clone().unwrap_or_default();
-                (args::objects(kind, &self.names, &home, &session.project)?, 0)
+                Ok((args::objects(kind, &self.names, &home, project)?, 0))
             }
             None => {
-                let read = files::read(&self.files, self.recursive, session.terminal)?;
-                let objects = read.objects.into_iter().map(|object| reference(&object, &session.project));
-                (objects.collect(), read.refused)
+                let read = files::read(&self.files, self.recursive, terminal)?;
+                let objects = read.objects.into_iter().map(|object| reference(&object, project));
+                Ok((objects.collect(), read.refused))
             }
-        };
+        }
+    }
+
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+        let (objects, refused) = self.objects(&session.project, session.terminal)?;
         // As kubectl: the only object that was asked for needs no count.
         let all = objects.len() + refused;
         let only = self.files.is_empty() && all == 1;
@@ -71,7 +95,9 @@ impl Delete {
                 Ok(false) => (),
             }
         }
-        self.patience.wait(session, &terminating, &Until::Delete).await?;
+        if !self.dry_run.is_server() {
+            self.patience.wait(session, &terminating, &Until::Delete).await?;
+        }
         if failed > 0 { Err(Error::Some(failed, all)) } else { Ok(()) }
     }
 
@@ -79,11 +105,13 @@ impl Delete {
     async fn delete(&self, session: &mut Session<'_, '_>, object: ObjectRef) -> Result<bool, Error> {
         let name = named(&object);
         let asked = Asked::change(format!("delete {name}"), object.kind());
-        let request = DeleteRequest { object: Some(object), forget: self.forget, ..Default::default() };
+        let dry_run = self.dry_run.is_server();
+        let request =
+            DeleteRequest { object: Some(object), forget: self.forget, dry_run, ..Default::default() };
         let answer = session.client.delete(request).await;
         let stays = answer.map_err(Error::refused(asked))?.into_inner().object.is_some();
         let outcome = if stays { "terminating" } else { "deleted" };
-        session.terminal.line(format_args!("{name} {outcome}"))?;
+        session.terminal.line(format_args!("{name} {outcome}{}", self.dry_run.mark()))?;
         Ok(stays)
     }
 }

@@ -7,12 +7,17 @@ use canopy_proto::admin::v1::{LabelRequest, Object, ObjectRef};
 use canopy_proto::convert::one_line;
 use clap::Args;
 
+use super::dry_run::DryRun;
 use crate::args::{self, target};
 use crate::error::{Asked, Error};
 use crate::session::{Session, named};
+use crate::terminal::Terminal;
 
 /// Set and remove labels: KEY=VALUE sets, KEY- removes
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  canopy label cluster eu/plant-7/press-3 line=cnc spare-
+  canopy label workload/line team=lines --overwrite --dry-run=server")]
 pub struct Label {
     /// KIND NAME or KIND/NAME, then KEY=VALUE to set and KEY- to remove
     #[arg(value_name = "OBJECT AND LABELS", num_args = 2.., required = true)]
@@ -23,10 +28,30 @@ pub struct Label {
     /// Replace other values
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// What is to be labeled how.
+struct Wish {
+    object: ObjectRef,
+    set: HashMap<String, String>,
+    remove: Vec<String>,
 }
 
 impl Label {
-    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+    /// Whether no hub is to be asked.
+    pub(crate) fn is_client_only(&self) -> bool {
+        self.dry_run.is_client()
+    }
+
+    /// Checks what is given, and says what would be asked for.
+    pub(crate) fn check(self, project: &str, terminal: &mut Terminal<'_>) -> Result<(), Error> {
+        let name = named(&self.wish(project)?.object);
+        terminal.line(format_args!("{name} labeled{}", self.dry_run.mark()))
+    }
+
+    fn wish(&self, project: &str) -> Result<Wish, Error> {
         let (first, mut rest) = self.words.split_first().expect("clap asks for two words");
         let mut second = None;
         if !first.contains('/') {
@@ -36,16 +61,23 @@ impl Label {
         let (kind, name) = target(first, second)?;
         let name = name.ok_or(args::Error::NoName(kind))?;
         let (set, remove) = changes(rest)?;
-        let home = self.home.unwrap_or_default();
-        let object = ObjectRef { kind: kind.into(), project: session.project.clone(), name, home };
+        let home = self.home.clone().unwrap_or_default();
+        let object = ObjectRef { kind: kind.into(), project: project.to_owned(), name, home };
+        Ok(Wish { object, set, remove })
+    }
+
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+        let Wish { object, set, remove } = self.wish(&session.project)?;
         let name = named(&object);
-        let asked = Asked::change(format!("label {name}"), kind);
+        let asked = Asked::change(format!("label {name}"), object.kind());
         let before = session.get(object.clone()).await?;
-        let request = LabelRequest { object: Some(object), set, remove, overwrite: self.overwrite };
+        let (overwrite, dry_run) = (self.overwrite, self.dry_run.is_server());
+        let request = LabelRequest { object: Some(object), set, remove, overwrite, dry_run };
         let answer = session.client.label(request).await.map_err(Error::refused(asked))?;
         let labels = |object: Object| object.metadata.unwrap_or_default().labels;
         let same = labels(before) == labels(answer.into_inner());
-        session.terminal.line(format_args!("{name} {}", if same { "not labeled" } else { "labeled" }))
+        let outcome = if same { "not labeled" } else { "labeled" };
+        session.terminal.line(format_args!("{name} {outcome}{}", self.dry_run.mark()))
     }
 }
 

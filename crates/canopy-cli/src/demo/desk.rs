@@ -28,7 +28,8 @@ impl Desk {
 
     /// Creates or changes an object; `version` is the one that it must still have.
     pub(super) async fn apply(&self, object: Object, version: &str) -> Result<Result<Object, Status>, Error> {
-        let request = ApplyRequest { object: Some(object), if_resource_version: version.to_owned() };
+        let request =
+            ApplyRequest { object: Some(object), if_resource_version: version.to_owned(), dry_run: false };
         let answer = self.client().await?.apply(request).await;
         Ok(answer.map(|answer| answer.into_inner().object.unwrap_or_default()))
     }
@@ -89,6 +90,7 @@ impl Desk {
             set: HashMap::from([("line".to_owned(), line.to_owned())]),
             remove: Vec::new(),
             overwrite: true,
+            dry_run: false,
         };
         let answer = self.client().await?.label(request).await;
         answer.map(drop).map_err(Error::refused(Asked::change(format!("label {cluster}"), Kind::Cluster)))

@@ -79,6 +79,10 @@ impl Admin for Hub {
             Some(known) if known.spec == object.spec => Outcome::Unchanged,
             Some(_) => Outcome::Configured,
         };
+        // A hub says where the object lives.
+        let mut object = object;
+        let metadata = object.metadata.as_mut().unwrap();
+        metadata.home = "/".to_owned();
         Ok(Response::new(v1::ApplyResponse { object: Some(object), outcome: outcome.into() }))
     }
 

@@ -39,7 +39,11 @@ async fn one(command: &str, input: &str) -> String {
     let err = String::from_utf8(err).unwrap();
     let err: String =
         err.lines().map(|line| format!("(stderr) {line}").trim_end().to_owned() + "\n").collect();
-    let failed = if code == ExitCode::SUCCESS { "" } else { "(failed)\n" };
+    let failed = match code {
+        code if code == ExitCode::SUCCESS => "",
+        code if code == ExitCode::FAILURE => "(failed)\n",
+        _ => "(failed otherwise)\n",
+    };
     String::from_utf8(out).unwrap() + &err + failed
 }
 
@@ -110,6 +114,31 @@ golden!(
         "apply -f tests/golden/files -R",
         "apply -f tests/golden/nowhere.yaml -f tests/golden/files/more/changed.yaml",
         "apply -f src",
+    ]
+);
+
+golden!(
+    dry_run,
+    [
+        "apply -f tests/golden/files/fleet.yaml --dry-run=server",
+        "apply -f tests/golden/files/fleet.yaml --dry-run=client",
+        "apply -f tests/golden/files -R --dry-run=client",
+        "delete wl line-reconfiguration --dry-run=server",
+        "delete wl line-reconfiguration nothing --dry-run",
+        "delete wl line-reconfiguration --dry-run=client",
+        "label cluster/eu/plant-7/press-3 line=cnc site- --dry-run=client",
+        "label cluster/eu/plant-7/press-3 line=press --overwrite --dry-run=server",
+        "label cluster/eu/plant-7/press-3 line=press --dry-run=server",
+    ]
+);
+
+golden!(
+    diff,
+    [
+        "diff -f tests/golden/files/secret.yaml",
+        "diff -f tests/golden/files/more/changed.yaml",
+        "diff -f tests/golden/files/more",
+        "diff -f tests/golden/nowhere.yaml",
     ]
 );
 

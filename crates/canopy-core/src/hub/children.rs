@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canopy_model::{Name, Record, ResourceVersion, Role, labels};
+use canopy_model::{Labels, Name, Record, ResourceVersion, Role, labels};
 
 use super::commands::{Result, check_labels, expect};
 use super::settle::Touched;
@@ -128,9 +128,8 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) -> Result<Outcome> {
-        let labels = labels::change(&record.labels, changes, overwrite)?;
-        check_labels(&labels)?;
         let uid = record.uid;
+        let labels = relabelled(&record, changes, overwrite)?;
         if labels == record.labels {
             return Ok(Outcome::Unchanged(uid));
         }
@@ -157,4 +156,15 @@ impl Hub {
         child.edge.outbox.touch(&child.edge.id, key, live, version, step);
         self.pending.insert(child.edge.id.clone());
     }
+}
+
+/// The labels of a child as they are to be.
+pub(super) fn relabelled(
+    record: &Record,
+    changes: BTreeMap<String, Option<String>>,
+    overwrite: bool,
+) -> Result<Labels> {
+    let labels = labels::change(&record.labels, changes, overwrite)?;
+    check_labels(&labels)?;
+    Ok(labels)
 }

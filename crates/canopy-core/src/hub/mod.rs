@@ -16,6 +16,7 @@
 //! - [`fold`]: what is told upward;
 //! - [`orphans`]: work whose wish is unknown;
 //! - [`since`]: since when conditions have been so;
+//! - [`rehearse`]: what a command would come to;
 //! - [`view`]: the rows that each child is to see; [`read`]: the questions that users ask.
 
 mod assign;
@@ -30,6 +31,7 @@ mod links;
 mod objects;
 mod orphans;
 pub mod read;
+pub mod rehearse;
 mod release;
 pub mod selected;
 mod settle;

@@ -23,54 +23,30 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) -> Result<Outcome> {
-        validate(&draft.spec)?;
-        check_labels(&draft.labels)?;
-        match self.find(draft.spec.kind(), &draft.name).cloned() {
-            Some(old) => self.change(principal, &old, draft, touched, step),
-            None => self.create(now, principal, draft, touched, step),
+        let (outcome, object) = self.plan_apply(now, principal, draft)?;
+        if let Some(object) = object {
+            self.store(object, touched, step);
         }
+        Ok(outcome)
     }
 
-    fn change(
-        &mut self,
-        principal: &str,
-        old: &Object,
-        draft: Draft,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
-        let (present, name) = (old.metadata.uid, full_name(draft.spec.kind(), &draft.name));
-        if let Meant::This(named) = draft.uid
-            && named != present
-        {
-            return Err(Refusal::OtherUid { name, present, named });
-        }
-        expect(draft.expected, old.metadata.resource_version)?;
-        if old.metadata.deleted.is_some() {
-            return Err(Refusal::Terminating(name));
-        }
-        let spec = note_number(draft.spec, Some(old), false);
-        if old.spec == spec && old.metadata.labels == draft.labels {
-            return Ok(Outcome::Unchanged(present));
-        }
-        let mut object = old.clone();
-        object.metadata.generation += u64::from(object.spec != spec);
-        object.metadata.labels = draft.labels;
-        principal.clone_into(&mut object.metadata.changed_by);
-        object.spec = spec;
-        self.store(object, touched, step);
-        Ok(Outcome::Configured(present))
-    }
-
-    /// A new object, or an orphan that comes back under its uid.
-    fn create(
-        &mut self,
+    /// What applying the draft comes to, and the object that is to be stored; none if it is so already.
+    pub(super) fn plan_apply(
+        &self,
         now: Now,
         principal: &str,
         draft: Draft,
-        touched: &mut Touched,
-        step: &mut Step,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Option<Object>)> {
+        validate(&draft.spec)?;
+        check_labels(&draft.labels)?;
+        match self.find(draft.spec.kind(), &draft.name) {
+            Some(old) => plan_change(principal, old, draft),
+            None => self.plan_creation(now, principal, draft),
+        }
+    }
+
+    /// A new object, or an orphan that comes back under its uid.
+    fn plan_creation(&self, now: Now, principal: &str, draft: Draft) -> Result<(Outcome, Option<Object>)> {
         let kind = draft.spec.kind();
         let (uid, adopted) = match draft.uid {
             Meant::This(uid) => {
@@ -86,7 +62,7 @@ impl Hub {
             return Err(Refusal::Invalid(format!("uid {uid} belongs to another object")));
         }
         let boot: Boot = self.history.boot();
-        let born = Cursor { incarnation: self.history.incarnation, boot, version: self.version() };
+        let born = Cursor { incarnation: self.history.incarnation, boot, version: self.next_version() };
         let metadata = Metadata {
             name: draft.name,
             uid,
@@ -100,8 +76,8 @@ impl Hub {
             created: now.wall,
             deleted: None,
         };
-        self.store(Object { metadata, spec: note_number(draft.spec, None, adopted) }, touched, step);
-        Ok(Outcome::Created(uid))
+        let object = Object { metadata, spec: note_number(draft.spec, None, adopted) };
+        Ok((Outcome::Created(uid), Some(object)))
     }
 
     /// Only what was at home here, and is still called the same, is adopted.
@@ -161,10 +137,7 @@ impl Hub {
         touched: &mut Touched,
         step: &mut Step,
     ) -> Result<Outcome> {
-        let Some(object) = self.find(kind, name).cloned() else {
-            return Err(self.not_found(kind, name.name.to_string()));
-        };
-        expect(expected, object.metadata.resource_version)?;
+        let object = self.deletable(kind, name, expected)?.clone();
         let uid = object.metadata.uid;
         if kind == Kind::Placement || forget {
             let users = self.index.users(uid);
@@ -183,6 +156,43 @@ impl Hub {
         }
         Ok(Outcome::Deleted)
     }
+
+    /// The object that a deletion is about.
+    pub(super) fn deletable(
+        &self,
+        kind: Kind,
+        name: &ObjectName,
+        expected: Option<ResourceVersion>,
+    ) -> Result<&Arc<Object>> {
+        let object = self.find(kind, name);
+        let object = object.ok_or_else(|| self.not_found(kind, name.name.to_string()))?;
+        expect(expected, object.metadata.resource_version)?;
+        Ok(object)
+    }
+}
+
+/// An object that is there, as the draft changes it.
+fn plan_change(principal: &str, old: &Object, draft: Draft) -> Result<(Outcome, Option<Object>)> {
+    let (present, name) = (old.metadata.uid, full_name(draft.spec.kind(), &draft.name));
+    if let Meant::This(named) = draft.uid
+        && named != present
+    {
+        return Err(Refusal::OtherUid { name, present, named });
+    }
+    expect(draft.expected, old.metadata.resource_version)?;
+    if old.metadata.deleted.is_some() {
+        return Err(Refusal::Terminating(name));
+    }
+    let spec = note_number(draft.spec, Some(old), false);
+    if old.spec == spec && old.metadata.labels == draft.labels {
+        return Ok((Outcome::Unchanged(present), None));
+    }
+    let mut object = old.clone();
+    object.metadata.generation += u64::from(object.spec != spec);
+    object.metadata.labels = draft.labels;
+    principal.clone_into(&mut object.metadata.changed_by);
+    object.spec = spec;
+    Ok((Outcome::Configured(present), Some(object)))
 }
 
 /// An object as somebody writes it.

@@ -41,13 +41,7 @@ impl Hub {
         step: &mut Step,
     ) -> Result<Outcome> {
         let role = record.role;
-        if role == Role::Hub && !forget {
-            match self.clusters_below(name) {
-                Some(0) => {}
-                Some(children) => return Err(Refusal::HasChildren { name: name.clone(), children }),
-                None => return Err(Refusal::ChildrenUnknown(name.clone())),
-            }
-        }
+        self.check_release(name, role, forget)?;
         if !record.leaving {
             self.set_record(name, Record { leaving: true, ..record }, touched, step);
         }
@@ -55,6 +49,18 @@ impl Hub {
             self.drop_child(name, touched, step);
         }
         Ok(Outcome::Deleted)
+    }
+
+    /// Refuses to let a hub go while clusters may stand below it.
+    pub(super) fn check_release(&self, name: &Name, role: Role, forget: bool) -> Result<()> {
+        if role == Role::Agent || forget {
+            return Ok(());
+        }
+        match self.clusters_below(name) {
+            Some(0) => Ok(()),
+            Some(children) => Err(Refusal::HasChildren { name: name.clone(), children }),
+            None => Err(Refusal::ChildrenUnknown(name.clone())),
+        }
     }
 
     /// How many clusters a hub below has told in this incarnation; none when it has not.

@@ -181,10 +181,13 @@ impl Hub {
 
     /// The next commit's version, the same for everything in one step.
     pub(super) fn version(&mut self) -> u64 {
-        if self.history.version == self.sealed_version {
-            self.history.version += 1;
-        }
+        self.history.version = self.next_version();
         self.history.version
+    }
+
+    /// The version that [`Hub::version`] would give.
+    pub(super) fn next_version(&self) -> u64 {
+        self.history.version + u64::from(self.history.version == self.sealed_version)
     }
 
     fn edge_mut(&mut self, id: &EdgeId) -> &mut Edge {

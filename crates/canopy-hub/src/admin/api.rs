@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use canopy_content::Pull;
 use canopy_core::Hub;
 use canopy_core::command::{Command, Outcome, Refusal, Verb};
+use canopy_core::hub::rehearse::Rehearsal;
 use canopy_identity::{Peer, TrustDomain, key};
 use canopy_link::{Children, Contact, Query};
 use canopy_model::{Kind, Name, Path, Role, Uid};
-use canopy_node::Handle;
+use canopy_node::{Handle, clock};
 use canopy_proto::admin::v1::relay::Call;
 use canopy_proto::admin::v1::relay_answer::Result as Answer;
 use canopy_proto::admin::v1::{self, Relay, RelayAnswer};
@@ -190,6 +191,13 @@ impl Api {
             Outcome::Refused(refusal) => Err(Error::Refused(refusal)),
             outcome => Ok(outcome),
         }
+    }
+
+    /// Asks this hub's machine what a write would come to.
+    pub(super) async fn rehearse(&self, caller: &Caller, verb: Verb) -> Result<Rehearsal, Error> {
+        let principal = caller.principal.clone();
+        let rehearse = move |hub: &Hub| hub.rehearse(clock::now(), &principal, verb);
+        self.hub.read(rehearse).await?.map_err(Error::Refused)
     }
 
     pub(super) fn not_found(&self, kind: Kind, name: impl ToString) -> Error {

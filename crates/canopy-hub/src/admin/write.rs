@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use canopy_core::Hub;
 use canopy_core::command::{Meant, Outcome, Verb};
+use canopy_core::hub::rehearse::Rehearsal;
 use canopy_core::link::Row;
 use canopy_core::row::{Body, Key, Payload, RowKind};
 use canopy_identity::key;
@@ -14,7 +15,7 @@ use canopy_model::{
     ResourceVersion, Revision, Role, Spec, Uid, Wall, labels,
 };
 use canopy_proto::admin::v1::{self, object};
-use canopy_proto::convert::inbound;
+use canopy_proto::convert::{inbound, outbound};
 use canopy_proto::link;
 use canopy_proto::wire::row::VALUE_BYTES_MAX;
 use prost::Message;
@@ -46,29 +47,56 @@ impl Api {
                 Spec::Workload(inbound::workload(&spec, |content| revision(content, &mut large))?)
             }
             object::Spec::Cluster(_) => {
-                return self.apply_labels(caller, Role::Agent, &metadata.name, labels, expected).await;
+                let child = (Role::Agent, metadata.name.as_str());
+                return self.apply_labels(caller, child, labels, expected, request.dry_run).await;
             }
             object::Spec::Hub(_) => {
-                return self.apply_labels(caller, Role::Hub, &metadata.name, labels, expected).await;
+                let child = (Role::Hub, metadata.name.as_str());
+                return self.apply_labels(caller, child, labels, expected, request.dry_run).await;
             }
         };
         let name = inbound::object_name(&metadata.project, &metadata.name)?;
         self.check_home(spec.kind(), &name, &metadata.home).await?;
         self.check_size(caller, &name, &labels, &spec)?;
-        if let Some(content) = large {
-            let bytes = content.len();
-            if bytes > CONTENT_BYTES_MAX {
-                return Err(Error::ContentTooLarge { bytes, max: CONTENT_BYTES_MAX });
-            }
-            block_in_place(|| self.content.blobs().put(&content)).map_err(Error::Content)?;
+        let bytes = large.as_ref().map_or(0, Vec::len);
+        if bytes > CONTENT_BYTES_MAX {
+            return Err(Error::ContentTooLarge { bytes, max: CONTENT_BYTES_MAX });
         }
         let uid = match metadata.uid.as_str() {
             "" => Meant::Any { fresh: key::random_uid() },
             named => Meant::This(inbound::uid("metadata.uid", named)?),
         };
+        if request.dry_run {
+            let verb = Verb::Apply { name, labels, spec, uid, expected };
+            return self.rehearse_apply(caller, verb, large).await;
+        }
+        if let Some(content) = large {
+            block_in_place(|| self.content.blobs().put(&content)).map_err(Error::Content)?;
+        }
         let outcome = self.command(caller, Verb::Apply { name, labels, spec, uid, expected }).await?;
         let (outcome, uid) = applied(caller, &outcome)?;
         let object = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
+        Ok(v1::ApplyResponse { object, outcome: outcome.into() })
+    }
+
+    /// The object as it would be; `large` is its content if that does not fit into a row.
+    async fn rehearse_apply(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        large: Option<Vec<u8>>,
+    ) -> Result<v1::ApplyResponse, Error> {
+        let Rehearsal { outcome, object, .. } = self.rehearse(caller, verb).await?;
+        let (outcome, _) = applied(caller, &outcome)?;
+        let object = object.map(|object| {
+            let mut shown = outbound::object(&object);
+            let inline = object.workload().and_then(|workload| workload.revision.inline.clone());
+            let content = large.as_deref().or(inline.as_deref());
+            if let (Some(object::Spec::Workload(spec)), Some(content)) = (&mut shown.spec, content) {
+                outbound::fill(spec, content).expect("the hub made this content itself");
+            }
+            shown
+        });
         Ok(v1::ApplyResponse { object, outcome: outcome.into() })
     }
 
@@ -124,17 +152,37 @@ impl Api {
     async fn apply_labels(
         &self,
         caller: &Caller,
-        role: Role,
-        path: &str,
+        (role, path): (Role, &str),
         labels: Labels,
         expected: Option<ResourceVersion>,
+        dry_run: bool,
     ) -> Result<v1::ApplyResponse, Error> {
         let name = self.child_name(role.kind(), path)?;
         let changes = labels.into_iter().map(|(key, value)| (key, Some(value))).collect();
         let verb = Verb::Label { role, name: name.clone(), changes, overwrite: true, expected };
-        let (outcome, _) = applied(caller, &self.command(caller, verb).await?)?;
-        let object = Some(self.node(role.kind(), &name).await?);
-        Ok(v1::ApplyResponse { object, outcome: outcome.into() })
+        let (outcome, object) = self.label_child(caller, (role, &name), verb, dry_run).await?;
+        let (outcome, _) = applied(caller, &outcome)?;
+        Ok(v1::ApplyResponse { object: Some(object), outcome: outcome.into() })
+    }
+
+    /// Sets labels of a child, or says how it would be with them.
+    async fn label_child(
+        &self,
+        caller: &Caller,
+        (role, name): (Role, &Name),
+        verb: Verb,
+        dry_run: bool,
+    ) -> Result<(Outcome, v1::Object), Error> {
+        if !dry_run {
+            let outcome = self.command(caller, verb).await?;
+            return Ok((outcome, self.node(role.kind(), name).await?));
+        }
+        let Rehearsal { outcome, labels, .. } = self.rehearse(caller, verb).await?;
+        let mut object = self.node(role.kind(), name).await?;
+        if let (Some(metadata), Some(labels)) = (&mut object.metadata, labels) {
+            metadata.labels = labels.into_iter().collect();
+        }
+        Ok((outcome, object))
     }
 
     pub(super) async fn delete(
@@ -147,11 +195,24 @@ impl Api {
         let expected = inbound::resource_version(&request.if_resource_version)?;
         if let Some(role) = kind.role() {
             let name = self.child_name(kind, &object.name)?;
-            self.command(caller, Verb::Release { role, name: name.clone(), forget, expected }).await?;
+            let verb = Verb::Release { role, name: name.clone(), forget, expected };
+            if request.dry_run {
+                self.rehearse(caller, verb).await?;
+                // A hub goes at once, and a cluster when nothing of the hub's is left on it.
+                let stays = role == Role::Agent && !forget;
+                let object = if stays { self.node(kind, &name).await.ok() } else { None };
+                return Ok(v1::DeleteResponse { object });
+            }
+            self.command(caller, verb).await?;
             return Ok(v1::DeleteResponse { object: self.node(kind, &name).await.ok() });
         }
         let name = inbound::object_name(&object.project, &object.name)?;
         self.check_home(kind, &name, &object.home).await?;
+        if request.dry_run {
+            let verb = Verb::Delete { kind, name, forget, expected };
+            let left = self.rehearse(caller, verb).await?.object;
+            return Ok(v1::DeleteResponse { object: left.map(|object| outbound::object(&object)) });
+        }
         self.command(caller, Verb::Delete { kind, name: name.clone(), forget, expected }).await?;
         let left = move |hub: &Hub| hub.find(kind, &name).map(|found| show::object(hub, found));
         Ok(v1::DeleteResponse { object: self.hub.read(left).await? })
@@ -171,8 +232,7 @@ impl Api {
         if let Some(role) = kind.role() {
             let name = self.child_name(kind, &object.name)?;
             let verb = Verb::Label { role, name: name.clone(), changes, overwrite, expected: None };
-            self.command(caller, verb).await?;
-            return self.node(kind, &name).await;
+            return Ok(self.label_child(caller, (role, &name), verb, request.dry_run).await?.1);
         }
         let name = inbound::object_name(&object.project, &object.name)?;
         self.check_home(kind, &name, &object.home).await?;
@@ -185,6 +245,12 @@ impl Api {
         let Metadata { uid, resource_version, .. } = found.metadata;
         let (spec, expected) = (found.spec.clone(), Some(resource_version));
         let verb = Verb::Apply { name: name.clone(), labels, spec, uid: Meant::This(uid), expected };
+        if request.dry_run {
+            let object = self.rehearse(caller, verb).await?.object;
+            return object
+                .map(|object| outbound::object(&object))
+                .ok_or_else(|| self.not_found(kind, &name.name));
+        }
         self.command(caller, verb).await?;
         let shown = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
         shown.ok_or_else(|| self.not_found(kind, &name.name))

@@ -15,7 +15,7 @@ fn placement(zone: &str) -> v1::ApplyRequest {
     let spec = object::Spec::Placement(v1::PlacementSpec { predicates, number_of_clusters: None });
     let metadata = v1::Metadata { name: "all".to_owned(), ..v1::Metadata::default() };
     let object = v1::Object { metadata: Some(metadata), spec: Some(spec), status: None };
-    v1::ApplyRequest { object: Some(object), if_resource_version: String::new() }
+    v1::ApplyRequest { object: Some(object), ..Default::default() }
 }
 
 /// Applies a workload whose content is too large for a row; returns the content's digest.

@@ -110,10 +110,11 @@ async fn a_watch_shows_what_is_there_and_then_each_change() {
     let mut events = pair.above.client.watch(request).await.unwrap().into_inner();
     let mut next = async || {
         let event = tokio::time::timeout(PATIENCE, events.next()).await.expect("no event").unwrap().unwrap();
-        (event.r#type(), event.object.unwrap())
+        (event.r#type(), event.object.unwrap_or_default())
     };
     let (kind, web) = next().await;
     assert_eq!((kind, web.metadata.unwrap().name.as_str()), (Type::Added, "web"));
+    assert_eq!(next().await.0, Type::Synced);
     pair.above.client.apply(workload("", "web", 20)).await.unwrap();
     let (kind, web) = next().await;
     assert_eq!((kind, web.metadata.unwrap().generation), (Type::Modified, 2));

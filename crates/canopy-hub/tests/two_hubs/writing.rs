@@ -10,7 +10,7 @@ fn cluster(name: &str, version: &str) -> v1::ApplyRequest {
     let metadata = v1::Metadata { name: name.to_owned(), labels, ..v1::Metadata::default() };
     let spec = Some(object::Spec::Cluster(v1::ClusterSpec {}));
     let object = v1::Object { metadata: Some(metadata), spec, status: None };
-    v1::ApplyRequest { object: Some(object), if_resource_version: version.to_owned() }
+    v1::ApplyRequest { object: Some(object), if_resource_version: version.to_owned(), dry_run: false }
 }
 
 fn label(kind: v1::Kind, name: &str, key: &str, value: &str) -> v1::LabelRequest {
@@ -79,7 +79,7 @@ async fn a_change_is_refused_when_somebody_else_changed_it_since() {
     }
     let object = reference(v1::Kind::Workload, "web");
     let version = version_of(changed.get_ref());
-    let delete = v1::DeleteRequest { object, forget: true, if_resource_version: version };
+    let delete = v1::DeleteRequest { object, forget: true, if_resource_version: version, dry_run: false };
     assert_eq!(client.delete(delete).await.unwrap().into_inner().object, None);
     let mut known = workload("", "web", 10);
     known.if_resource_version = version_of(&web);
@@ -129,5 +129,52 @@ async fn a_uid_means_one_object() {
     is_refused(&client.apply(named("web", "x")).await.unwrap_err(), Code::InvalidArgument, "metadata.uid");
     let drop = v1::DropOrphanRequest { path: String::new(), uid: other.to_owned() };
     is_refused(&client.drop_orphan(drop).await.unwrap_err(), Code::NotFound, "is orphaned at hub /");
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_is_answered_by_the_home_and_changes_nothing() {
+    let mut pair = Pair::start().await;
+    pair.cluster(At::Eu, "press-3").await;
+    let client = &mut pair.above.client;
+    for manifest_bytes in [10, 100_000] {
+        let try_it = v1::ApplyRequest { dry_run: true, ..workload("eu", "line", manifest_bytes) };
+        let answer = client.apply(try_it).await.unwrap().into_inner();
+        assert_eq!(answer.outcome(), v1::apply_response::Outcome::Created);
+        let Some(object::Spec::Workload(spec)) = answer.object.unwrap().spec else { panic!("no workload") };
+        assert!(spec.manifests[0].len() > manifest_bytes);
+        let absent = client.get(get(v1::Kind::Workload, "line", "eu")).await.unwrap_err();
+        is_refused(&absent, Code::NotFound, "line");
+    }
+    client.apply(workload("eu", "line", 10)).await.unwrap();
+    let before = client.get(get(v1::Kind::Workload, "line", "eu")).await.unwrap().into_inner();
+
+    let mut object = reference(v1::Kind::Workload, "line");
+    object.as_mut().unwrap().home = "eu".to_owned();
+    let try_delete = v1::DeleteRequest { object: object.clone(), dry_run: true, ..Default::default() };
+    let stays = client.delete(try_delete).await.unwrap().into_inner().object.unwrap();
+    assert!(stays.metadata.unwrap().deletion_timestamp_ms.is_some());
+    let set = [("tier".to_owned(), "a".to_owned())].into();
+    let try_label = v1::LabelRequest { object, set, dry_run: true, ..Default::default() };
+    let labelled = client.label(try_label).await.unwrap().into_inner();
+    assert_eq!(labelled.metadata.unwrap().labels["tier"], "a");
+    let after = client.get(get(v1::Kind::Workload, "line", "eu")).await.unwrap().into_inner();
+    assert_eq!(version_of(&after), version_of(&before));
+
+    let try_label =
+        |key| v1::LabelRequest { dry_run: true, ..label(v1::Kind::Cluster, "eu/press-3", key, "other") };
+    let labelled = client.label(try_label("tier")).await.unwrap().into_inner();
+    assert_eq!(labelled.metadata.unwrap().labels["tier"], "other");
+    let refused = client.label(try_label("zone")).await.unwrap_err();
+    is_refused(&refused, Code::AlreadyExists, "press-3");
+    let try_release = v1::DeleteRequest {
+        object: reference(v1::Kind::Hub, "eu"),
+        dry_run: true,
+        forget: true,
+        ..Default::default()
+    };
+    assert_eq!(client.delete(try_release).await.unwrap().into_inner().object, None);
+    let press = client.get(get(v1::Kind::Cluster, "eu/press-3", "")).await.unwrap().into_inner();
+    assert!(!press.metadata.unwrap().labels.contains_key("tier"));
     pair.stop().await;
 }
