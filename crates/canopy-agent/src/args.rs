@@ -104,6 +104,9 @@ pub struct Run {
     /// How to reach the hub
     #[command(flatten)]
     pub upward: Upward,
+    /// Say this about the cluster, NAME=VALUE; can be repeated, at most 20 times
+    #[arg(long = "claim", env = "CANOPY_CLAIM", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub claims: Vec<String>,
     /// Serve /livez, /readyz and /metrics here
     #[arg(long, env = "CANOPY_HEALTH", value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,

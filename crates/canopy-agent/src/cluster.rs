@@ -33,6 +33,6 @@ pub trait Cluster: Send + Sync + 'static {
     /// What the cluster says about itself.
     fn claims(&self) -> impl Future<Output = Result<Claims, String>> + Send;
 
-    /// How workloads are doing, whenever that changes. Asked for once.
+    /// How workloads are doing, and which machines there are, whenever that changes. Asked for once.
     fn watch(&self) -> mpsc::Receiver<ClusterEvent>;
 }

@@ -12,6 +12,7 @@ use canopy_content::Pull;
 use canopy_core::effect::{Apply, ClusterOrder};
 use canopy_core::input::{ClusterEvent, Survey};
 use canopy_core::{Agent, Effect, Input};
+use canopy_model::Claims;
 use canopy_node::{Handle, Shell};
 use canopy_proto::convert::one_line;
 use tokio::sync::{Notify, Semaphore};
@@ -38,12 +39,13 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Begins to listen to the cluster and to carry out orders.
-    pub(crate) fn new<C: Cluster>(cluster: Arc<C>, pull: Pull, agent: Handle<Agent>) -> Self {
+    /// Begins to listen to the cluster and to carry out orders. `own` is claimed beside what the cluster
+    /// says about itself.
+    pub(crate) fn new<C: Cluster>(cluster: Arc<C>, own: Claims, pull: Pull, agent: Handle<Agent>) -> Self {
         let survey = Arc::new(Notify::new());
         tokio::spawn(observe(cluster.clone(), agent.clone()));
         tokio::spawn(surveys(cluster.clone(), survey.clone(), agent.clone()));
-        tokio::spawn(claims(cluster.clone(), agent.clone()));
+        tokio::spawn(claims(cluster.clone(), own, agent.clone()));
         let begin = {
             let (pull, agent) = (pull.clone(), agent.clone());
             let places = Arc::new(Semaphore::new(ORDERS_MAX));
@@ -156,12 +158,13 @@ async fn surveyed<C: Cluster>(cluster: &C) -> Survey {
     }
 }
 
-async fn claims<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
+async fn claims<C: Cluster>(cluster: Arc<C>, own: Claims, agent: Handle<Agent>) {
     let mut said = None;
     loop {
         let again = match cluster.claims().await {
-            Ok(claims) => {
+            Ok(mut claims) => {
                 said = None;
+                claims.extend(own.clone());
                 tell(&agent, ClusterEvent::Claims(claims)).await;
                 CLAIMS_EVERY
             }

@@ -9,7 +9,7 @@ use canopy_core::Agent;
 use canopy_identity::{Folder as Identities, Identity, Role, Trust, key, tls};
 use canopy_link::limits::KeepAlive;
 use canopy_link::{Answer, Contact, Dialer, Query, Responder, uplink};
-use canopy_model::Boot;
+use canopy_model::{Boot, Claims};
 use canopy_node::health::{self, PrometheusHandle};
 use canopy_node::{Driver, Handle, clock, shutdown};
 use canopy_store::Store;
@@ -58,15 +58,16 @@ async fn work(
     let dialer = Dialer { way: way.clone(), tls, keep_alive: KeepAlive::default() };
     let pull = Pull::from_parent(Blobs::open(folder.content())?, dialer.clone());
 
+    let claims = canopy_model::claims::custom(&args.claims).context("--claim")?;
     let contact = Contact::default();
     let desk = Desk::new(folder.clone(), stop.clone(), contact.clone());
     let left = desk.left();
     let (driver, handle) = if args.cluster.embedded {
         let cluster = Embedded::open(&folder.embedded_cluster(), args.cluster.embedded_lies)?;
         warn!(file = %folder.embedded_cluster().display(), "embedded cluster, nothing real runs here");
-        begin(agent, store, cluster, pull, desk)?
+        begin(agent, store, cluster, claims, pull, desk)?
     } else {
-        begin(agent, store, Real::connect(&args.cluster).await?, pull, desk)?
+        begin(agent, store, Real::connect(&args.cluster).await?, claims, pull, desk)?
     };
     let mut parts = JoinSet::new();
     if let Some(address) = args.health {
@@ -100,13 +101,14 @@ fn begin<C: Cluster>(
     agent: Agent,
     store: Store,
     cluster: C,
+    claims: Claims,
     pull: Pull,
     desk: Desk,
 ) -> anyhow::Result<(Driver<Agent, Orders>, Handle<Agent>)> {
     let cluster = Arc::new(cluster);
     let orders = cluster.clone();
     let (driver, handle) =
-        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(orders, pull, handle.clone()));
+        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(orders, claims, pull, handle.clone()));
     desk.open(cluster, handle.clone())?;
     Ok((driver, handle))
 }

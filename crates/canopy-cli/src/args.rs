@@ -82,7 +82,9 @@ pub enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such kind.
-    #[error("there is no kind {0:?}: use placements (pl), workloads (wl), clusters (cl) or hubs")]
+    #[error(
+        "there is no kind {0:?}: use placements (pl), workloads (wl), clusters (cl), machines (ma) or hubs"
+    )]
     Kind(String),
     /// A name is needed.
     #[error("which {}? Write `KIND NAME` or `KIND/NAME`", word(*.0))]
@@ -98,6 +100,7 @@ pub(crate) fn kind(text: &str) -> Result<Kind, Error> {
         "placement" | "placements" | "pl" => Ok(Kind::Placement),
         "workload" | "workloads" | "wl" => Ok(Kind::Workload),
         "cluster" | "clusters" | "cl" => Ok(Kind::Cluster),
+        "machine" | "machines" | "ma" => Ok(Kind::Machine),
         "hub" | "hubs" => Ok(Kind::Hub),
         _ => Err(Error::Kind(text.to_owned())),
     }

@@ -1,7 +1,8 @@
 //! One line of a table per object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use canopy_model::quantity;
 use canopy_proto::admin::v1::{Condition, Metadata, Object, Status, object::Spec, status::Detail};
 use canopy_proto::convert::inbound;
 
@@ -106,6 +107,27 @@ pub(crate) fn cells(object: &Object, columns: Columns, terminal: &Terminal<'_>) 
                 age,
             ]);
         }
+        Some(Spec::Machine(_)) => {
+            let machine = match detail {
+                Some(Detail::Machine(machine)) => machine.clone(),
+                _ => Default::default(),
+            };
+            let amount = |resource| {
+                machine.capacity.get(resource).map_or_else(String::new, |text| brief(resource, text))
+            };
+            let (cpu, memory) = (amount("cpu"), amount("memory"));
+            let closed = if machine.schedulable { "" } else { ",SchedulingDisabled" };
+            cells.extend([
+                ("CLUSTER", machine.cluster),
+                ("STATUS", format!("{}{closed}", summary.1)),
+                ("CPU", cpu),
+                ("MEMORY", memory),
+                ("ARCH", machine.architecture),
+                ("VERSION", machine.kubelet),
+                age,
+            ]);
+            wide.extend([("ALLOCATABLE", resources(&machine.allocatable)), ("OS", machine.os_image)]);
+        }
         None => cells.push(summary),
     }
     if columns.wide {
@@ -128,6 +150,20 @@ pub(crate) fn pairs(pairs: impl IntoIterator<Item = (String, String)>) -> String
 /// The first digits of a digest.
 fn short(digest: &str) -> String {
     digest.split_once(':').map_or(digest, |(_, digits)| digits).chars().take(DIGITS).collect()
+}
+
+/// A quantity of a resource, for people.
+pub(crate) fn brief(resource: &str, text: &str) -> String {
+    quantity::parse(resource, text)
+        .map_or_else(|| text.to_owned(), |amount| quantity::brief(resource, amount))
+}
+
+/// All there is, the usual resources first: `cpu 4, memory 8Gi, pods 110`.
+pub(crate) fn resources(all: &HashMap<String, String>) -> String {
+    let mut named: Vec<_> = all.iter().collect();
+    named.sort_by_key(|(name, _)| (name.contains('/'), name.as_str()));
+    let each = named.into_iter().map(|(name, text)| format!("{name} {}", brief(name, text)));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a node is connected, and how long ago it was heard.

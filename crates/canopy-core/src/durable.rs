@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::{
-    Cursor, Digest, Home, Incarnation, Name, Object, Record, Report, Role, Uid, Uptime, Wall,
+    Cursor, Digest, Home, Incarnation, Inventory, Machine, Name, Object, Record, Report, Role, Uid, Uptime,
+    Wall,
 };
 
 use crate::command::Outcome;
@@ -55,6 +56,10 @@ pub enum Slot {
     Since(Uid),
     /// Work that an agent has in its cluster.
     Held(Uid),
+    /// A machine of the agent's cluster, as it was told last.
+    Machine(Uid),
+    /// What the agent's cluster has in all, as it was told last.
+    Inventory,
     /// The incarnation in which the agent has looked at what its cluster holds.
     Surveyed,
     /// Why people at an agent's machine want nothing changed.
@@ -77,7 +82,9 @@ impl Slot {
             | Self::Answer(_)
             | Self::Dropped(_)
             | Self::Released(_) => role == Role::Hub,
-            Self::Held(_) | Self::Surveyed | Self::Hold => role == Role::Agent,
+            Self::Held(_) | Self::Machine(_) | Self::Inventory | Self::Surveyed | Self::Hold => {
+                role == Role::Agent
+            }
         }
     }
 }
@@ -103,6 +110,8 @@ pub enum Value {
     Released,
     Since(Since),
     Held(Held),
+    Machine(Machine),
+    Inventory(Inventory),
     Surveyed(Incarnation),
     Hold(String),
 }

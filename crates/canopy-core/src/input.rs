@@ -1,6 +1,6 @@
 //! Everything that can happen to a node.
 
-use canopy_model::{Boot, Claims, Digest, Health, Home, ObjectName, Uid};
+use canopy_model::{Boot, Claims, Digest, Health, Home, Inventory, Machines, ObjectName, Uid};
 
 use crate::command::Command;
 use crate::link::{EdgeId, Frame, SessionId};
@@ -91,6 +91,13 @@ pub enum ClusterEvent {
     Surveyed(Survey),
     /// What the cluster says about itself.
     Claims(Claims),
+    /// The cluster's machines.
+    Machines {
+        /// One by one, as many as are told; none: what was told last stays.
+        machines: Option<Machines>,
+        /// What they have in all, or why that is not known.
+        inventory: Inventory,
+    },
 }
 
 /// All that a cluster holds.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::{
-    Claims, Fleet, Home, Kind, Object, ObjectName, Record, Report, Revision, Spec, Stamp, Summary, Uid, Work,
+    Claims, Fleet, Home, Inventory, Kind, Machine, Object, ObjectName, Record, Report, Resources, Revision,
+    Spec, Stamp, Summary, Uid, Work,
 };
 
 /// What a row is about. The numbers are part of the protocol.
@@ -30,6 +31,10 @@ pub enum RowKind {
     Report,
     /// Up, from agents: what the cluster says about itself.
     Claims,
+    /// Up, from agents: a machine of the cluster.
+    Machine,
+    /// Up, from agents: what the cluster has in all.
+    Inventory,
     /// Up, from hubs: how a workload is doing below, in counts.
     Summary,
     /// Up, from hubs: what a placement holds below, and what more could be selected.
@@ -49,13 +54,15 @@ pub enum RowKind {
 pub struct Key {
     /// What the row is about.
     pub kind: RowKind,
-    /// Of the object, the workload or the child; zero for the only row of its kind.
+    /// Of the object, the workload, the machine or the child; zero for the only row of its kind.
     pub uid: Uid,
 }
 
 impl Key {
     /// What an agent says about its cluster.
     pub const CLAIMS: Self = Self { kind: RowKind::Claims, uid: Uid(0) };
+    /// What a cluster has in all.
+    pub const INVENTORY: Self = Self { kind: RowKind::Inventory, uid: Uid(0) };
     /// What stands below a hub.
     pub const FLEET: Self = Self { kind: RowKind::Fleet, uid: Uid(0) };
 
@@ -91,6 +98,8 @@ pub enum Body {
     Assignment(Assignment),
     Report(Report),
     Claims(Claims),
+    Machine(Machine),
+    Inventory(Inventory),
     Summary(Summary),
     Offer(Offer),
     Selected(u32),
@@ -119,6 +128,16 @@ impl Body {
     /// The report, if it is one.
     pub fn report(&self) -> Option<&Report> {
         if let Self::Report(report) = self { Some(report) } else { None }
+    }
+
+    /// The machine, if it is one.
+    pub fn machine(&self) -> Option<&Machine> {
+        if let Self::Machine(machine) = self { Some(machine) } else { None }
+    }
+
+    /// What a cluster has in all, if it is that.
+    pub fn inventory(&self) -> Option<&Inventory> {
+        if let Self::Inventory(inventory) = self { Some(inventory) } else { None }
     }
 
     /// The offer, if it is one.
@@ -222,6 +241,14 @@ impl Body {
             }
             Self::Record(record) => texts(&record.labels),
             Self::Claims(claims) => texts(claims),
+            Self::Machine(machine) => {
+                let words = [&machine.name, &machine.kubelet, &machine.architecture, &machine.os_image];
+                let words = words.into_iter().map(String::len).sum::<usize>();
+                words + amounts(&machine.capacity) + amounts(&machine.allocatable)
+            }
+            Self::Inventory(inventory) => {
+                inventory.problem.len() + amounts(&inventory.capacity) + amounts(&inventory.allocatable)
+            }
             Self::Summary(summary) => summary.example.len(),
             Self::Grant(_) | Self::Verdict | Self::Doubt | Self::Assignment(_) | Self::Offer(_) => 0,
             Self::Selected(_) | Self::Orphan(_) | Self::Fleet(_) | Self::Opaque => 0,
@@ -247,6 +274,10 @@ const ITEM_BYTES: usize = 8;
 
 fn texts(pairs: &BTreeMap<String, String>) -> usize {
     pairs.iter().map(|(key, value)| key.len() + value.len() + 2 * ITEM_BYTES).sum()
+}
+
+fn amounts(resources: &Resources) -> usize {
+    resources.keys().map(|name| name.len() + 3 * ITEM_BYTES).sum()
 }
 
 fn uids(uids: &[Uid]) -> usize {

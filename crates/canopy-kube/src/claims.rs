@@ -1,10 +1,10 @@
 //! What a cluster says about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 
 use crate::cluster::{Cluster, RequestError, bounded};
 
@@ -13,31 +13,34 @@ const OTHER: &str = "Other";
 
 impl Cluster {
     /// Claims by reserved name: `id.k8s.io` (uid of the namespace kube-system, which stays for the
-    /// cluster's life), `kubeversion`, `product` and `platform`, which is `Other` where nodes may not be listed.
+    /// cluster's life), `kubeversion`, `product`, and from the nodes `platform` and `architecture`, several
+    /// with commas between them. Where nodes may not be listed, the platform is `Other`, and the
+    /// architecture left out.
     pub async fn claims(&self) -> Result<BTreeMap<String, String>, RequestError> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
         let system = bounded(namespaces.get_metadata("kube-system")).await?;
         let version = bounded(self.client.apiserver_version()).await?.git_version;
         let groups = bounded(self.client.list_api_groups()).await?;
         let openshift = groups.groups.iter().any(|group| group.name == "config.openshift.io");
-        let one_node = ListParams::default().limit(1);
-        let nodes = bounded(Api::<Node>::all(self.client.clone()).list(&one_node)).await;
-        let provider = match nodes {
-            Ok(nodes) => nodes.items.into_iter().find_map(|node| node.spec?.provider_id).unwrap_or_default(),
-            Err(RequestError::Answer(status)) if status.code == 403 => {
-                let message = &status.message;
-                tracing::warn!(message, "the platform is not known: the agent needs the right to list nodes");
-                String::new()
-            }
+        let nodes = match self.some_nodes().await {
+            Ok(nodes) => nodes,
+            // The watch on nodes tells of it.
+            Err(RequestError::Answer(status)) if status.code == 403 => Vec::new(),
             Err(error) => return Err(error),
         };
+        let provider = nodes.iter().find_map(|node| node.spec.provider_id.clone()).unwrap_or_default();
+        let architectures = nodes.into_iter().filter_map(|node| Some(node.status?.node_info.architecture));
+        let architectures: BTreeSet<String> = architectures.filter(|it| !it.is_empty()).collect();
+        let architecture = architectures.into_iter().collect::<Vec<_>>().join(",");
         let claims = [
             ("id.k8s.io", system.uid().unwrap_or_default()),
             ("product", product(&version, openshift).to_owned()),
             ("platform", platform(&provider).to_owned()),
             ("kubeversion", version),
+            ("architecture", architecture),
         ];
-        Ok(claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        let known = claims.into_iter().filter(|(_, value)| !value.is_empty());
+        Ok(known.map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
 

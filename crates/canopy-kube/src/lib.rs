@@ -15,7 +15,7 @@
 //! - [`health`] and `ownership`: what one live object says about itself, and whether it drifted;
 //! - `applied`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
 //!   how it is told;
-//! - `claims`: what the cluster says about itself.
+//! - `claims`: what the cluster says about itself; [`machines`]: its nodes, and what they have.
 //!
 //! Invariants: an object is deleted only in a state in which its label names the workload's uid and no
 //! controller made it; what stands on a deleted namespace or definition goes along, so one that other
@@ -34,6 +34,7 @@ pub mod health;
 mod ignored;
 mod inventory;
 mod kinds;
+pub mod machines;
 pub mod object;
 mod ownership;
 mod update;
@@ -45,6 +46,7 @@ pub use bundle::Bundle;
 pub use cluster::{Cluster, ConnectError, Failed, RequestError};
 pub use delete::Progress;
 pub use inventory::{Held, Unreadable};
+pub use machines::Counted;
 pub use object::ObjectName;
 pub use update::Reason;
 pub use watch::Observed;

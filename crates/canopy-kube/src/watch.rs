@@ -164,7 +164,7 @@ impl Observer {
 }
 
 /// Why the server forbids a watch, in its words; none when something else is wrong.
-fn forbidden(error: &watcher::Error) -> Option<&str> {
+pub(crate) fn forbidden(error: &watcher::Error) -> Option<&str> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))

@@ -8,30 +8,36 @@
 //! - [`labels`]: labels and the selectors over them;
 //! - [`object`]: what users write, with its metadata and home; its two specifications are
 //!   [`placement`] and [`workload`];
-//! - [`record`]: what a hub records about a child;
+//! - [`record`]: what a hub records about a child; [`claims`]: what an agent says of its cluster;
+//! - [`machine`]: the machines of a cluster, and [`quantity`]: how much of something they have;
 //! - [`status`]: what is observed, and the counts into which it is folded.
 
+pub mod claims;
 pub mod digest;
 pub mod labels;
+pub mod machine;
 pub mod name;
 pub mod object;
 pub mod path;
 pub mod placement;
+pub mod quantity;
 pub mod record;
 pub mod status;
 pub mod time;
 pub mod uid;
 pub mod workload;
 
+pub use claims::Claims;
 pub use digest::Digest;
 pub use labels::{Labels, Requirement, Selector};
+pub use machine::{Inventory, Machine, Machines, Resources};
 pub use name::Name;
 pub use object::{
     Boot, Cursor, Home, Incarnation, Kind, Metadata, Object, ObjectName, ResourceVersion, Spec,
 };
 pub use path::Path;
 pub use placement::Placement;
-pub use record::{Claims, Record, Role};
+pub use record::{Record, Role};
 pub use status::{
     Condition, Counts, Fleet, Health, MESSAGE_BYTES_MAX, Readiness, Report, Stamp, Summary, Sync, Work,
 };

@@ -9,6 +9,8 @@ pub enum Kind {
     Hub,
     /// An edge cluster with its agent; its name is its path.
     Cluster,
+    /// A machine of an edge cluster; only its cluster tells of it.
+    Machine,
     /// A policy that selects clusters.
     Placement,
     /// Manifests that run where its placements select.
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Hub => "Hub",
             Self::Cluster => "Cluster",
+            Self::Machine => "Machine",
             Self::Placement => "Placement",
             Self::Workload => "Workload",
         }
@@ -31,7 +34,7 @@ impl Kind {
         match self {
             Self::Hub => Some(Role::Hub),
             Self::Cluster => Some(Role::Agent),
-            Self::Placement | Self::Workload => None,
+            Self::Machine | Self::Placement | Self::Workload => None,
         }
     }
 }

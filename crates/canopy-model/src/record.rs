@@ -1,12 +1,7 @@
 //! What a hub records about a child. It has one writer, that hub; what the child says about itself
 //! are claims.
 
-use std::collections::BTreeMap;
-
 use crate::{Kind, Labels, ResourceVersion, Uid, Wall};
-
-/// What an agent says about its cluster, such as `kubeversion`.
-pub type Claims = BTreeMap<String, String>;
 
 /// Whether a child is a hub or an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

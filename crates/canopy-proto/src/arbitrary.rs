@@ -57,7 +57,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
 fn received() -> impl Strategy<Value = (RowKind, Payload)> {
     let known = body().prop_map(|(kind, body)| (kind, value_bytes(&body.into())));
     let unknown =
-        (12..=u32::MAX, vec(any::<u8>(), 0..64)).prop_map(|(number, bytes)| (RowKind::Other(number), bytes));
+        (100..=u32::MAX, vec(any::<u8>(), 0..64)).prop_map(|(number, bytes)| (RowKind::Other(number), bytes));
     prop_oneof![4 => known, 1 => unknown]
         .prop_map(|(kind, value)| (kind, payload(kind, value).expect("it is small")))
 }
@@ -76,6 +76,8 @@ pub(crate) fn body() -> impl Strategy<Value = (RowKind, Body)> {
         assignment().prop_map(|assignment| (RowKind::Assignment, Body::Assignment(assignment))),
         report().prop_map(|report| (RowKind::Report, Body::Report(report))),
         labels().prop_map(|claims| (RowKind::Claims, Body::Claims(claims))),
+        machine().prop_map(|machine| (RowKind::Machine, Body::Machine(machine))),
+        inventory().prop_map(|inventory| (RowKind::Inventory, Body::Inventory(inventory))),
         summary().prop_map(|summary| (RowKind::Summary, Body::Summary(summary))),
         offer().prop_map(|offer| (RowKind::Offer, Body::Offer(offer))),
         any::<u32>().prop_map(|count| (RowKind::Selected, Body::Selected(count))),
@@ -137,6 +139,8 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         (uid(), report(), any::<bool>()).prop_map(|(uid, report, withdrawn)| {
             (Slot::Held(uid), Value::Held(Held { report, withdrawn }))
         }),
+        (uid(), machine()).prop_map(|(uid, machine)| (Slot::Machine(uid), Value::Machine(machine))),
+        inventory().prop_map(|inventory| (Slot::Inventory, Value::Inventory(inventory))),
         ".{0,20}".prop_map(|reason| (Slot::Hold, Value::Hold(reason))),
         incarnation().prop_map(|value| (Slot::Surveyed, Value::Surveyed(value))),
     ];
@@ -149,13 +153,15 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
         Just(Slot::History),
         Just(Slot::Surveyed),
         Just(Slot::Hold),
+        Just(Slot::Inventory),
         uid().prop_flat_map(|uid| prop::sample::select(vec![
             Slot::Object(uid),
             Slot::Answer(uid),
             Slot::Dropped(uid),
             Slot::Released(uid),
             Slot::Since(uid),
-            Slot::Held(uid)
+            Slot::Held(uid),
+            Slot::Machine(uid)
         ])),
         (name(), uid()).prop_flat_map(|(name, uid)| prop::sample::select(vec![
             Slot::Child(name.clone()),
@@ -264,7 +270,7 @@ fn edge() -> impl Strategy<Value = EdgeId> {
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (0..16u32, uid()).prop_map(|(number, uid)| Key { kind: crate::wire::row::kind(number), uid })
+    (0..32u32, uid()).prop_map(|(number, uid)| Key { kind: crate::wire::row::kind(number), uid })
 }
 
 fn object_name() -> impl Strategy<Value = ObjectName> {
@@ -277,6 +283,44 @@ fn home() -> impl Strategy<Value = Home> {
 
 fn labels() -> impl Strategy<Value = Labels> {
     btree_map("[a-z]{1,4}", "[a-z0-9]{0,4}", 0..4)
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    btree_map("[a-z.]{1,9}(/[a-z]{1,4})?", any::<u64>(), 0..4)
+}
+
+fn machine() -> impl Strategy<Value = Machine> {
+    let words = any::<(String, String, String, String)>();
+    (words, any::<(Option<bool>, bool, u64)>(), resources(), resources()).prop_map(
+        |((name, kubelet, architecture, os_image), (ready, schedulable, created), capacity, allocatable)| {
+            let created = Wall(created);
+            let machine = Machine {
+                name,
+                ready,
+                schedulable,
+                capacity,
+                allocatable,
+                kubelet,
+                architecture,
+                os_image,
+                created,
+            };
+            machine.bounded()
+        },
+    )
+}
+
+fn inventory() -> impl Strategy<Value = Inventory> {
+    (any::<([u32; 3], String)>(), resources(), resources()).prop_map(
+        |(([machines, ready, left_out], problem), capacity, allocatable)| Inventory {
+            machines,
+            ready,
+            left_out,
+            capacity,
+            allocatable,
+            problem,
+        },
+    )
 }
 
 fn digest() -> impl Strategy<Value = Digest> {
@@ -426,7 +470,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    let kind = prop::sample::select(vec![Kind::Hub, Kind::Cluster, Kind::Placement, Kind::Workload]);
+    let kind =
+        prop::sample::select(vec![Kind::Hub, Kind::Cluster, Kind::Machine, Kind::Placement, Kind::Workload]);
     prop_oneof![
         (kind, any::<String>(), path()).prop_map(|(kind, name, home)| Refusal::NotFound { kind, name, home }),
         any::<(u64, u64)>().prop_map(|(expected, current)| Refusal::Conflict { expected, current }),

@@ -14,6 +14,9 @@ pub const DEFAULT_PROJECT: &str = "default";
 /// Why an admin object is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// What is only observed cannot be written.
+    #[error("a machine is what its cluster says: it can be listed, and not named or changed here")]
+    Observed,
     /// A required message is absent.
     #[error("{0} is missing")]
     Missing(&'static str),

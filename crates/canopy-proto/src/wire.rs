@@ -6,10 +6,11 @@
 //!
 //! - [`frame`]: what one message says;
 //! - [`row`]: rows, their kinds and what becomes of an author's bytes;
-//! - [`object`], [`status`]: the values that flow down, and those that flow up;
+//! - [`object`], [`status`], [`machine`]: the values that flow down, and those that flow up;
 //! - [`part`]: uids, cursors, homes: what the others are made of.
 
 pub mod frame;
+pub mod machine;
 pub mod object;
 pub mod part;
 pub mod row;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use canopy_core::cluster;
 use canopy_core::effect::Apply;
 use canopy_core::input::{ClusterEvent, Survey};
-use canopy_model::{Claims, Uid};
+use canopy_model::{Claims, Inventory, Machine, Resources, Uid, Wall};
 use canopy_node::clock;
 use canopy_proto::convert::one_line;
 use tempfile::NamedTempFile;
@@ -108,6 +108,8 @@ impl Embedded {
 
     /// Tells how workloads are doing, now and as time passes.
     async fn live(self) {
+        // Nobody listens while the agent stops; it asks again.
+        let _ = self.0.events.send(machine()).await;
         loop {
             let due = self.lock().wake_at().map(|at| at.since(clock::now().uptime));
             match due {
@@ -162,6 +164,26 @@ impl Embedded {
     fn lock(&self) -> MutexGuard<'_, cluster::Cluster> {
         self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The one machine of an embedded cluster: nothing real runs on it.
+fn machine() -> ClusterEvent {
+    const GI: u64 = 1 << 30;
+    let capacity: Resources =
+        [("cpu".to_owned(), 4000), ("memory".to_owned(), 8 * GI), ("pods".to_owned(), 110)].into();
+    let machine = Machine {
+        name: "embedded".to_owned(),
+        ready: Some(true),
+        schedulable: true,
+        capacity: capacity.clone(),
+        allocatable: capacity,
+        kubelet: String::new(),
+        architecture: std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"),
+        os_image: "embedded".to_owned(),
+        created: Wall(0),
+    };
+    let inventory = Inventory::of([&machine]);
+    ClusterEvent::Machines { machines: Some([(Uid(1), machine)].into()), inventory }
 }
 
 impl Cluster for Embedded {

@@ -2,7 +2,7 @@
 
 use canopy_core::effect::Apply;
 use canopy_core::input::{ClusterEvent, Found, Survey};
-use canopy_kube::{ApplyError, Bundle, ConnectError, Held, Observed};
+use canopy_kube::{ApplyError, Bundle, ConnectError, Counted, Held, Observed};
 use canopy_model::{Claims, Uid};
 use canopy_proto::convert::one_line;
 use canopy_proto::revision::Content;
@@ -74,6 +74,16 @@ impl Cluster for Real {
 
     fn watch(&self) -> mpsc::Receiver<ClusterEvent> {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let mut counted = self.0.watch_machines();
+        let machines = events.clone();
+        tokio::spawn(async move {
+            while let Some(Counted { machines: known, inventory }) = counted.recv().await {
+                let event = ClusterEvent::Machines { machines: known, inventory };
+                if machines.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
         let mut observed = self.0.watch();
         tokio::spawn(async move {
             while let Some(Observed { uid, drifted, health, message }) = observed.recv().await {

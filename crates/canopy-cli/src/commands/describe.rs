@@ -1,6 +1,6 @@
 //! `canopy describe`: all about one object, for people.
 
-use canopy_proto::admin::v1::{Condition, Metadata, Object, object::Spec, status::Detail};
+use canopy_proto::admin::v1::{Condition, Inventory, Metadata, Object, object::Spec, status::Detail};
 use canopy_proto::convert::inbound;
 use clap::Args;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::args::Target;
 use crate::error::Error;
 use crate::session::Session;
-use crate::show::{connection, summary};
+use crate::show::{self, Columns, connection, resources, summary};
 use crate::table::{Table, printable};
 use crate::terminal::Terminal;
 
@@ -97,7 +97,7 @@ impl Page<'_, '_> {
                 self.fields("Placements", spec.placements.iter().cloned())?;
                 self.fields("Manifests", spec.manifests.iter().map(|text| manifest(text)))
             }
-            Some(Spec::Cluster(_) | Spec::Hub(_)) | None => Ok(()),
+            Some(Spec::Cluster(_) | Spec::Hub(_) | Spec::Machine(_)) | None => Ok(()),
         }
     }
 
@@ -128,11 +128,17 @@ impl Page<'_, '_> {
                     cluster.claims.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
                 claims.sort();
                 self.fields("Claims", claims)?;
+                if let Some(inventory) = cluster.inventory {
+                    self.inventory(&inventory)?;
+                }
                 let rows = cluster.workloads.into_iter().map(|row| {
                     vec![format!("{}/{}", row.project, row.name), row.home, row.sync, row.health, row.message]
                 });
-                self.table(&["WORKLOAD", "HOME", "SYNC", "HEALTH", "MESSAGE"], rows.collect())
+                self.table(&["WORKLOAD", "HOME", "SYNC", "HEALTH", "MESSAGE"], rows.collect())?;
+                self.machines(&cluster.machines)
             }
+            // No hub tells of a machine alone.
+            Some(Detail::Machine(_)) => Ok(()),
             Some(Detail::Hub(hub)) => {
                 let [connected, seen] = connection(hub.connected, hub.age_ms);
                 self.field("Connection", format!("{connected}, seen {seen} ago"))?;
@@ -142,6 +148,29 @@ impl Page<'_, '_> {
             }
             None => Ok(()),
         }
+    }
+
+    fn inventory(&mut self, inventory: &Inventory) -> Result<(), Error> {
+        let left_out = match inventory.left_out {
+            0 => String::new(),
+            left_out => format!(", {left_out} of them not shown one by one"),
+        };
+        self.field("Machines", format!("{}, {} ready{left_out}", inventory.machines, inventory.ready))?;
+        self.field("Capacity", resources(&inventory.capacity))?;
+        self.field("Allocatable", resources(&inventory.allocatable))
+    }
+
+    /// As they are listed, but for the cluster, which is the same.
+    fn machines(&mut self, machines: &[Object]) -> Result<(), Error> {
+        let Some(first) = machines.first() else { return Ok(()) };
+        let cells = |machine| {
+            let cells = show::cells(machine, Columns::default(), self.terminal).into_iter();
+            cells.filter(|(header, _)| *header != "CLUSTER")
+        };
+        let named = |header| if header == "NAME" { "MACHINE" } else { header };
+        let headers: Vec<_> = cells(first).map(|(header, _)| named(header)).collect();
+        let rows = machines.iter().map(|machine| cells(machine).map(|(_, cell)| cell).collect()).collect();
+        self.table(&headers, rows)
     }
 
     fn conditions(&mut self, conditions: &[Condition]) -> Result<(), Error> {

@@ -19,12 +19,12 @@ use crate::show::Columns;
   canopy get placement cnc-lines -o yaml
   canopy get workloads -w")]
 pub struct Get {
-    /// placements (pl), workloads (wl), clusters (cl) or hubs; or KIND/NAME
+    /// placements (pl), workloads (wl), clusters (cl), machines (ma) or hubs; or KIND/NAME
     #[arg(value_name = "KIND")]
     kind: String,
     /// Only this one; of a cluster or hub its path
     name: Option<String>,
-    /// Only with these labels: line=cnc,site!=graz,tier in (a,b),!spare
+    /// Only with these labels, of machines those of their cluster: line=cnc,site!=graz,tier in (a,b),!spare
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
     /// In another form than a table

@@ -133,7 +133,11 @@ impl Watch {
 
 fn key(object: &Object) -> (String, String) {
     let metadata = object.metadata.clone().unwrap_or_default();
-    (metadata.project, metadata.name)
+    match object.kind() {
+        // Each cluster has its own names.
+        Kind::Machine => (metadata.home, metadata.name),
+        _ => (metadata.project, metadata.name),
+    }
 }
 
 /// The object without what only grows older: ages, and the messages that may tell one.
@@ -143,6 +147,7 @@ fn facts(object: &Object) -> Object {
     match &mut status.detail {
         Some(Detail::Cluster(cluster)) => cluster.age_ms = 0,
         Some(Detail::Hub(hub)) => hub.age_ms = 0,
+        Some(Detail::Machine(machine)) => machine.age_ms = 0,
         Some(Detail::Placement(_) | Detail::Workload(_)) | None => {}
     }
     for condition in &mut status.conditions {

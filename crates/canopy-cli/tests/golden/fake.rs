@@ -112,7 +112,10 @@ impl Admin for Hub {
             let is_node = matches!(request.kind(), Kind::Hub | Kind::Cluster);
             let path = if is_node { &metadata.name } else { &metadata.home };
             selector.matches(&metadata.labels.into_iter().collect())
-                && (is_node || request.project.is_empty() || request.project == metadata.project)
+                && (is_node
+                    || request.kind() == Kind::Machine
+                    || request.project.is_empty()
+                    || request.project == metadata.project)
                 && under.contains(&path.parse().unwrap())
         });
         if !request.full {
@@ -290,6 +293,9 @@ fn fleet() -> Vec<Object> {
         cluster("eu/plant-7/press-2", "press", true, "Healthy"),
         cluster("eu/plant-7/press-3", "cnc", false, "Degraded"),
         cluster("eu/plant-70/press-1", "cnc", true, "Healthy"),
+        machine("eu/plant-7/press-1", "node-1", true),
+        machine("eu/plant-7/press-3", "node-1", true),
+        machine("eu/plant-7/press-3", "node-2", false),
         placement(),
         workload("line-reconfiguration", "default", "Failing", None),
         workload("vision", "quality", "", Some(NOW_MS - 60_000)),
@@ -352,6 +358,14 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         connected,
         age_ms: if connected { 3000 } else { 4 * HOUR_MS + 12 * 60_000 },
         workloads: vec![row],
+        inventory: Some(v1::Inventory {
+            machines: 1,
+            ready: 1,
+            capacity: capacity(),
+            allocatable: capacity(),
+            ..v1::Inventory::default()
+        }),
+        machines: vec![machine(path, "node-1", true)],
     };
     let reason = if connected { "" } else { "Silent" };
     let labels = [("line", line), ("site", "graz")];
@@ -361,6 +375,27 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         ready(reason, ""),
         Detail::Cluster(status),
     )
+}
+
+fn capacity() -> HashMap<String, String> {
+    let resources = [("cpu", "4"), ("memory", "16384256Ki"), ("pods", "110"), ("nvidia.com/gpu", "1")];
+    resources.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into()
+}
+
+fn machine(cluster: &str, name: &str, is_ready: bool) -> Object {
+    let status = v1::MachineStatus {
+        cluster: cluster.into(),
+        capacity: capacity(),
+        allocatable: capacity(),
+        kubelet: "v1.37.2".into(),
+        architecture: "amd64".into(),
+        os_image: "Debian".into(),
+        schedulable: is_ready,
+        age_ms: 3000,
+    };
+    let metadata = v1::Metadata { home: cluster.into(), ..metadata(name, 6, &[]) };
+    let ready = ready(if is_ready { "" } else { "NotReady" }, "");
+    object(metadata, Spec::Machine(v1::MachineSpec {}), ready, Detail::Machine(status))
 }
 
 fn placement() -> Object {
@@ -426,6 +461,7 @@ fn shorten(object: &mut Object) {
     }
     if let Some(Detail::Cluster(cluster)) = object.status.as_mut().and_then(|status| status.detail.as_mut()) {
         cluster.workloads.clear();
+        cluster.machines.clear();
     }
 }
 
@@ -437,7 +473,7 @@ fn node_of(object: Object) -> Option<v1::TreeNode> {
             Some(node(&path, Role::Hub, hub.connected, Some([fleet.hubs, fleet.clusters, fleet.connected])))
         }
         Detail::Cluster(cluster) => Some(node(&path, Role::Agent, cluster.connected, None)),
-        Detail::Placement(_) | Detail::Workload(_) => None,
+        Detail::Placement(_) | Detail::Workload(_) | Detail::Machine(_) => None,
     }
 }
 

@@ -75,6 +75,8 @@ golden!(
         "get cl --under eu",
         "get cl -l 'line in (cnc),site!=graz'",
         "get hubs",
+        "get machines",
+        "get ma --under eu/plant-7/press-3",
         "get workload/line-reconfiguration",
         "get wl -l none=such",
     ]
@@ -91,6 +93,7 @@ golden!(
         "get wl -o json",
         "get wl -l none=such -o json",
         "get cl -o name",
+        "get ma --under eu/plant-7/press-1 -o yaml",
     ]
 );
 

@@ -117,6 +117,9 @@ impl Agent {
             }
             ClusterEvent::Surveyed(survey) => self.surveyed(now, survey, step),
             ClusterEvent::Claims(claims) => self.claim(claims, step),
+            ClusterEvent::Machines { machines, inventory } => {
+                self.count_machines(machines, inventory, step);
+            }
         }
     }
 

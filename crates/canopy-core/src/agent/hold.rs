@@ -16,8 +16,8 @@ impl Agent {
         claims.remove(HOLD_CLAIM);
         claims.extend(self.hold.clone().map(|reason| (HOLD_CLAIM.to_owned(), reason)));
         let key = Key::CLAIMS;
-        if self.claims != claims || self.parent.outbox.version(&key).is_none() {
-            self.claims = claims;
+        if self.cluster.claims != claims || self.parent.outbox.version(&key).is_none() {
+            self.cluster.claims = claims;
             self.touch(key, true, step);
         }
     }
@@ -30,7 +30,7 @@ impl Agent {
             None => Change::Delete(Slot::Hold),
         });
         self.hold = reason;
-        self.claim(self.claims.clone(), step);
+        self.claim(self.cluster.claims.clone(), step);
         self.pursue_all(now, step);
     }
 }
@@ -94,11 +94,11 @@ mod tests {
         let message = |agent: &Agent| agent.reports().next().unwrap().1.work.clone().unwrap().message;
         assert!(message(&agent).starts_with("held at the machine: the spindle is open"));
         let claimed = agent.handle(NOW, Input::Cluster(ClusterEvent::Claims(Claims::new())));
-        assert_eq!(agent.claims[HOLD_CLAIM], "the spindle is open");
+        assert_eq!(agent.cluster.claims[HOLD_CLAIM], "the spindle is open");
         assert_eq!(deletes(&claimed), 0);
 
         let step = agent.handle(NOW, Input::Hold(None));
         assert_eq!(deletes(&step), 1, "released");
-        assert!(!agent.claims.contains_key(HOLD_CLAIM));
+        assert!(!agent.cluster.claims.contains_key(HOLD_CLAIM));
     }
 }

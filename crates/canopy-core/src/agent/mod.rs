@@ -7,10 +7,12 @@
 //! - [`state`]: what an agent knows, and how it is loaded;
 //! - [`events`]: what the parent and the cluster tell;
 //! - [`pursue`]: what to ask of the cluster, and what to report;
-//! - [`hold`]: people at the machine want nothing changed.
+//! - [`hold`]: people at the machine want nothing changed;
+//! - [`inventory`]: the machines of the cluster.
 
 mod events;
 mod hold;
+mod inventory;
 mod pursue;
 mod state;
 #[cfg(test)]
@@ -55,8 +57,8 @@ impl Agent {
         if self.surveyed != Some(self.history.incarnation) {
             return;
         }
-        let Self { parent, history, held, claims, .. } = self;
-        parent.pump(history, &|key| state::value(held, claims, key), step);
+        let Self { parent, history, held, cluster, .. } = self;
+        parent.pump(history, &|key| state::value(held, cluster, key), step);
     }
 
     fn seal(&mut self, step: &mut Step) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canopy_model::{Boot, Claims, Digest, Incarnation, Path, Report, Uid, Uptime};
+use canopy_model::{Boot, Claims, Digest, Incarnation, Inventory, Machines, Path, Report, Uid, Uptime};
 
 use crate::durable::{Held, Slot, Value};
 use crate::link::{Edge, EdgeId, History};
@@ -32,7 +32,7 @@ pub struct Agent {
     pub(super) retries: BTreeMap<Uid, Retry>,
     /// Blobs that are here.
     pub(super) blobs: BTreeSet<Digest>,
-    pub(super) claims: Claims,
+    pub(super) cluster: Told,
     /// Why people at the machine want nothing changed.
     pub(super) hold: Option<String>,
     pub(super) heartbeat_at: Option<Uptime>,
@@ -53,6 +53,15 @@ impl Wishes {
     pub(super) fn cover(&self, uid: Uid) -> bool {
         self.whole || self.told.contains(&uid)
     }
+}
+
+/// What the cluster told of itself.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub claims: Claims,
+    pub machines: Machines,
+    /// None before it told of its machines.
+    pub inventory: Option<Inventory>,
 }
 
 /// What was asked of the cluster, or of the parent's content.
@@ -97,7 +106,7 @@ impl Agent {
             attempts: 0,
             retries: BTreeMap::new(),
             blobs: BTreeSet::new(),
-            claims: Claims::new(),
+            cluster: Told::default(),
             hold: None,
             heartbeat_at: None,
             wishes: Wishes::default(),
@@ -115,6 +124,10 @@ impl Agent {
                 (Slot::Held(uid), Value::Held(held)) => {
                     agent.held.insert(uid, held);
                 }
+                (Slot::Machine(uid), Value::Machine(machine)) => {
+                    agent.cluster.machines.insert(uid, machine);
+                }
+                (Slot::Inventory, Value::Inventory(inventory)) => agent.cluster.inventory = Some(inventory),
                 (Slot::Surveyed, Value::Surveyed(incarnation)) => agent.surveyed = Some(incarnation),
                 (Slot::Hold, Value::Hold(reason)) => agent.hold = Some(reason),
                 (slot, value) => debug_assert!(false, "slot {slot:?} of an agent holds {value:?}"),
@@ -165,9 +178,15 @@ impl Agent {
 }
 
 /// The present value of a row for the parent.
-pub(super) fn value(held: &BTreeMap<Uid, Held>, claims: &Claims, key: &Key) -> Option<Payload> {
-    match key.kind == RowKind::Claims {
-        true => Some(Body::Claims(claims.clone()).into()),
-        false => held.get(&key.uid).map(|held| Body::Report(held.report.clone()).into()),
-    }
+pub(super) fn value(held: &BTreeMap<Uid, Held>, cluster: &Told, key: &Key) -> Option<Payload> {
+    let body = if key.kind == RowKind::Claims {
+        Body::Claims(cluster.claims.clone())
+    } else if key.kind == RowKind::Machine {
+        Body::Machine(cluster.machines.get(&key.uid)?.clone())
+    } else if key.kind == RowKind::Inventory {
+        Body::Inventory(cluster.inventory.clone()?)
+    } else {
+        Body::Report(held.get(&key.uid)?.report.clone())
+    };
+    Some(body.into())
 }

@@ -78,7 +78,9 @@ fn only_what_belongs(
 
 fn belongs(kind: RowKind, upward: bool, child: Role) -> bool {
     match kind {
-        RowKind::Report | RowKind::Claims => upward && child == Role::Agent,
+        RowKind::Report | RowKind::Claims | RowKind::Machine | RowKind::Inventory => {
+            upward && child == Role::Agent
+        }
         RowKind::Summary | RowKind::Offer | RowKind::Selected | RowKind::Orphan | RowKind::Fleet => {
             upward && child == Role::Hub
         }

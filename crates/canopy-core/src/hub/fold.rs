@@ -69,7 +69,8 @@ impl Hub {
                 RowKind::Object | RowKind::Grant | RowKind::Record | RowKind::Verdict | RowKind::Doubt => {
                     None
                 }
-                RowKind::Assignment | RowKind::Report | RowKind::Claims | RowKind::Other(_) => None,
+                RowKind::Assignment | RowKind::Report | RowKind::Claims | RowKind::Machine => None,
+                RowKind::Inventory | RowKind::Other(_) => None,
             };
             self.told.insert(key, body.unwrap_or(Body::Opaque));
         }

@@ -33,7 +33,8 @@ impl Hub {
             RowKind::Verdict => Body::Verdict,
             RowKind::Doubt => Body::Doubt,
             RowKind::Assignment => Body::Assignment(self.assignment(key.uid, name)?),
-            RowKind::Report | RowKind::Claims | RowKind::Summary => return None,
+            RowKind::Report | RowKind::Claims | RowKind::Machine | RowKind::Inventory => return None,
+            RowKind::Summary => return None,
             RowKind::Offer | RowKind::Selected | RowKind::Orphan | RowKind::Fleet => return None,
         };
         Some(body.into())

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use canopy_model::{Boot, Cursor, Incarnation};
+use canopy_model::{Boot, Cursor, Incarnation, Uid};
 
 use super::edge::EdgeId;
 use super::frame::Row;
 use crate::durable::{Change, Generation, Position, ReceivedRow, Slot, Value};
-use crate::row::{Key, Payload};
+use crate::row::{Body, Key, Payload, RowKind};
 use crate::seam::Step;
 
 /// What becomes of a row that is missing from the snapshot of another incarnation.
@@ -86,6 +86,12 @@ impl Inbox {
     /// All rows.
     pub fn rows(&self) -> impl Iterator<Item = (&Key, &ReceivedRow)> {
         self.rows.iter()
+    }
+
+    /// The rows of one kind, in the order of their uids.
+    pub fn rows_of(&self, kind: RowKind) -> impl Iterator<Item = (Uid, &Body)> {
+        let all = Key::new(kind, Uid(0))..=Key::new(kind, Uid(u128::MAX));
+        self.rows.range(all).map(|(key, row)| (key.uid, &row.payload.body))
     }
 
     /// A snapshot begins; what was staged of an earlier one is cleared.

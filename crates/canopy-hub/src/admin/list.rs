@@ -5,7 +5,7 @@
 //! memory. A region that does not answer is named, and the walk goes on.
 
 use canopy_core::Hub;
-use canopy_model::{Kind, Name, Object, ObjectName, Path, Role, Selector};
+use canopy_model::{Kind, Name, Object, Path, Role, Selector};
 use canopy_node::clock;
 use canopy_proto::admin::v1::{self, ListRequest, ListResponse};
 use canopy_proto::convert::inbound;
@@ -39,11 +39,19 @@ struct Wanted {
     limit: usize,
 }
 
-/// Where an item stands in the order of a list: a node at its path, an object at its home.
+/// Where an item stands in the order of a list: a node at its path, an object at its home, a machine
+/// at its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) path: Path,
-    name: Option<ObjectName>,
+    name: Option<InPath>,
+}
+
+/// Project and name of what is one of several at a path; machines have no project.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct InPath {
+    project: String,
+    name: String,
 }
 
 /// What comes next on the walk.
@@ -161,7 +169,7 @@ impl Page {
 
 /// What the walk meets at this hub after the position, in order: at most one item more than fits.
 fn stops(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
-    let nodes = matches!(wanted.kind, Kind::Hub | Kind::Cluster);
+    let nodes = matches!(wanted.kind, Kind::Hub | Kind::Cluster | Kind::Machine);
     let mut stops = if nodes { Vec::new() } else { own_objects(hub, wanted) };
     let mut items = stops.len();
     let reached = wanted.after.as_ref().and_then(|after| hub.path().child_towards(&after.path));
@@ -175,17 +183,22 @@ fn stops(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
             continue;
         }
         let path = hub.path().child(name);
-        let passed = wanted.after.as_ref().is_some_and(|after| path <= after.path);
         let fits = role == if wanted.kind == Kind::Hub { Role::Hub } else { Role::Agent };
-        if nodes
-            && fits
-            && !passed
-            && wanted.under.contains(&path)
-            && let Some(item) = show::node(hub, now, name, wanted.full)
-            && is_selected(&item, &wanted.selector)
-        {
-            stops.push(Stop::Item(Box::new(item)));
-            items += 1;
+        let selected = child.record.as_ref().is_some_and(|record| wanted.selector.matches(&record.labels));
+        if nodes && fits && selected && wanted.under.contains(&path) {
+            let shown = match wanted.kind {
+                Kind::Machine => show::machines(hub, now, name),
+                _ => show::node(hub, now, name, wanted.full).into_iter().collect(),
+            };
+            let ahead = shown.into_iter().filter(|item| {
+                wanted
+                    .after
+                    .as_ref()
+                    .is_none_or(|after| Position::of_item(item).is_some_and(|at| at > *after))
+            });
+            let before = stops.len();
+            stops.extend(ahead.take(wanted.limit + 1).map(|item| Stop::Item(Box::new(item))));
+            items += stops.len() - before;
         }
         let meets = path.contains(&wanted.under) || wanted.under.contains(&path);
         if role == Role::Hub && meets {
@@ -220,16 +233,11 @@ fn own_objects(hub: &Hub, wanted: &Wanted) -> Vec<Stop> {
     shown.collect()
 }
 
-fn is_selected(item: &v1::Object, selector: &Selector) -> bool {
-    let labels = item.metadata.iter().flat_map(|metadata| metadata.labels.clone()).collect();
-    selector.matches(&labels)
-}
-
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.path)?;
         match &self.name {
-            Some(name) => write!(f, " {}/{}", name.project, name.name),
+            Some(InPath { project, name }) => write!(f, " {project}/{name}"),
             None => Ok(()),
         }
     }
@@ -238,14 +246,20 @@ impl std::fmt::Display for Position {
 impl Position {
     fn of(object: &Object) -> Self {
         let metadata = &object.metadata;
-        Self { path: metadata.home.path.clone(), name: Some(metadata.name.clone()) }
+        let name = &metadata.name;
+        let name = InPath { project: name.project.to_string(), name: name.name.to_string() };
+        Self { path: metadata.home.path.clone(), name: Some(name) }
+    }
+
+    fn of_item(item: &v1::Object) -> Option<Self> {
+        Self::parse(&Self::token_of(item)).ok().flatten()
     }
 
     /// The position of an item that is shown, as a page token.
     pub(super) fn token_of(item: &v1::Object) -> String {
         let metadata = item.metadata.clone().unwrap_or_default();
         match item.kind() {
-            v1::Kind::Placement | v1::Kind::Workload => {
+            v1::Kind::Placement | v1::Kind::Workload | v1::Kind::Machine => {
                 format!("{} {}/{}", metadata.home, metadata.project, metadata.name)
             }
             v1::Kind::Hub | v1::Kind::Cluster | v1::Kind::Unspecified => metadata.name,
@@ -258,10 +272,8 @@ impl Position {
             return Ok(None);
         }
         let (path, name) = token.split_once(' ').map_or((token, None), |(path, name)| (path, Some(name)));
-        let name = match name.map(|name| name.split_once('/').ok_or_else(refuse)).transpose()? {
-            Some((project, name)) => Some(inbound::object_name(project, name).map_err(|_| refuse())?),
-            None => None,
-        };
+        let name = name.map(|name| name.split_once('/').ok_or_else(refuse)).transpose()?;
+        let name = name.map(|(project, name)| InPath { project: project.to_owned(), name: name.to_owned() });
         Ok(Some(Self { path: path.parse().map_err(|_| refuse())?, name }))
     }
 }
@@ -272,11 +284,11 @@ mod tests {
 
     #[test]
     fn a_position_is_read_back() {
-        for token in ["/", "eu/plant-7", "eu default/web", "/ default/web"] {
+        for token in ["/", "eu/plant-7", "eu default/web", "/ default/web", "eu/press-3 /node-1.local"] {
             assert_eq!(Position::parse(token).unwrap().unwrap().to_string(), token);
         }
         assert_eq!(Position::parse("").unwrap(), None);
-        for bad in ["eu web", "EU", "eu default/WEB"] {
+        for bad in ["eu web", "EU"] {
             assert!(Position::parse(bad).is_err(), "{bad}");
         }
     }

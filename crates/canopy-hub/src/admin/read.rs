@@ -17,6 +17,9 @@ impl Api {
     pub(super) async fn get(&self, request: v1::GetRequest) -> Result<v1::Object, Error> {
         let wanted = request.object.ok_or(missing("object"))?;
         let kind = inbound::kind(wanted.kind())?;
+        if kind == Kind::Machine {
+            return Err(Error::Field(canopy_proto::convert::Error::Observed));
+        }
         if kind.role().is_some() {
             return self.get_node(kind, &wanted.name).await;
         }

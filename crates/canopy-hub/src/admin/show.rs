@@ -48,6 +48,8 @@ pub(super) fn node(hub: &Hub, now: Now, name: &Name, full: bool) -> Option<v1::O
                 connected: view.connected,
                 age_ms: milliseconds(view.age),
                 workloads: workloads.into_iter().map(outbound::work).collect(),
+                inventory: hub.inventory(name).map(outbound::inventory),
+                machines: if full { machines(hub, now, name) } else { Vec::new() },
             };
             (object::Spec::Cluster(v1::ClusterSpec {}), status::Detail::Cluster(status))
         }
@@ -72,6 +74,14 @@ pub(super) fn node(hub: &Hub, now: Now, name: &Name, full: bool) -> Option<v1::O
     };
     let status = observed(&view.conditions, 0, detail);
     Some(v1::Object { metadata: Some(metadata), spec: Some(spec), status: Some(status) })
+}
+
+/// The machines of a cluster directly below, in the order of their names.
+pub(super) fn machines(hub: &Hub, now: Now, name: &Name) -> Vec<v1::Object> {
+    let Some(view) = hub.node(now, name) else { return Vec::new() };
+    let age_ms = milliseconds(view.age);
+    let machines = hub.machines(name).into_iter();
+    machines.map(|(uid, machine)| outbound::machine(uid, machine, &view.path, age_ms)).collect()
 }
 
 /// The hub that is asked.
@@ -125,6 +135,7 @@ pub(super) fn kind(kind: Kind) -> v1::Kind {
     match kind {
         Kind::Hub => v1::Kind::Hub,
         Kind::Cluster => v1::Kind::Cluster,
+        Kind::Machine => v1::Kind::Machine,
         Kind::Placement => v1::Kind::Placement,
         Kind::Workload => v1::Kind::Workload,
     }

@@ -91,10 +91,18 @@ fn present(hub: &Hub, kind: Kind, project: Option<&Name>) -> Shown {
             let nodes = hub.children().keys().filter_map(|name| show::node(hub, now, name, false));
             nodes.filter(|node| node.kind() == show::kind(kind)).collect()
         }
+        Kind::Machine => {
+            let now = clock::now();
+            hub.children().keys().flat_map(|name| show::machines(hub, now, name)).collect()
+        }
     };
     let key = |object: &v1::Object| {
         let metadata = object.metadata.clone().unwrap_or_default();
-        (metadata.project, metadata.name)
+        match object.kind() {
+            // Each cluster has its own names.
+            v1::Kind::Machine => (metadata.home, metadata.name),
+            _ => (metadata.project, metadata.name),
+        }
     };
     objects.into_iter().map(|object| (key(&object), object)).collect()
 }
@@ -119,6 +127,7 @@ fn ageless(object: &v1::Object) -> v1::Object {
     match &mut status.detail {
         Some(status::Detail::Cluster(cluster)) => cluster.age_ms = 0,
         Some(status::Detail::Hub(hub)) => hub.age_ms = 0,
+        Some(status::Detail::Machine(machine)) => machine.age_ms = 0,
         Some(status::Detail::Placement(_) | status::Detail::Workload(_)) | None => {}
     }
     for condition in &mut status.conditions {

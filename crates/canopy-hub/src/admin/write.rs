@@ -50,6 +50,7 @@ impl Api {
                 let child = (Role::Agent, metadata.name.as_str());
                 return self.apply_labels(caller, child, labels, expected, request.dry_run).await;
             }
+            object::Spec::Machine(_) => return Err(Error::Field(canopy_proto::convert::Error::Observed)),
             object::Spec::Hub(_) => {
                 let child = (Role::Hub, metadata.name.as_str());
                 return self.apply_labels(caller, child, labels, expected, request.dry_run).await;

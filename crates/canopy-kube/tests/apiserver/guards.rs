@@ -156,5 +156,8 @@ async fn what_may_not_be_watched_names_the_missing_right() -> Result<()> {
         "ConfigMap blind/rules: what becomes of it is not seen, the agent needs list and watch for it: ";
     assert!(told.message.starts_with(begin) && told.message.contains("cannot watch"), "{told:?}");
     assert_eq!(blind.claims().await?["platform"], "Other", "nodes may not be listed");
+    let counted = blind.watch_machines().recv().await.context("nothing is told")?;
+    assert_eq!(counted.machines, None);
+    assert!(counted.inventory.problem.contains("cannot list resource \"nodes\""), "{counted:?}");
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! What a real API server does with bundles: one control plane, a namespace for each test.
 //!
 //! - [`bed`]: that control plane, and what the tests ask of it;
-//! - [`guards`]: what is never deleted, never lost, and never waits for another workload.
+//! - [`guards`]: what is never deleted, never lost, and never waits for another workload;
+//! - [`machines`]: the nodes.
 
 mod bed;
 mod guards;
+mod machines;
 
 use anyhow::{Context, Result};
 use bed::{Bed, bundle, delete_completely, held, kept, kinds, revision, until};

@@ -21,6 +21,7 @@ pub fn check(object: &v1::Object) -> Result<(), Error> {
     path("metadata.home", &metadata.home)?;
     match object.spec.as_ref().ok_or(Error::Missing("spec"))? {
         Spec::Cluster(_) | Spec::Hub(_) => path("metadata.name", &metadata.name).map(drop),
+        Spec::Machine(_) => Err(Error::Observed),
         Spec::Placement(spec) => {
             object_name(&metadata.project, &metadata.name)?;
             placement(spec).map(drop)
@@ -43,6 +44,7 @@ pub fn kind(kind: v1::Kind) -> Result<Kind, Error> {
         v1::Kind::Unspecified => Err(Error::Missing("kind")),
         v1::Kind::Hub => Ok(Kind::Hub),
         v1::Kind::Cluster => Ok(Kind::Cluster),
+        v1::Kind::Machine => Ok(Kind::Machine),
         v1::Kind::Placement => Ok(Kind::Placement),
         v1::Kind::Workload => Ok(Kind::Workload),
     }

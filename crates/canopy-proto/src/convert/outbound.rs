@@ -1,9 +1,11 @@
 //! Values of the model as admin objects.
 
+use std::collections::HashMap;
+
 use canopy_model::labels::Operator;
 use canopy_model::{
-    Condition, Counts, Fleet, Metadata, Object, Placement, Requirement, ResourceVersion, Role, Selector,
-    Spec, Work, Workload,
+    Condition, Counts, Fleet, Inventory, Machine, Metadata, Object, Path, Placement, Requirement,
+    ResourceVersion, Resources, Role, Selector, Spec, Uid, Wall, Work, Workload, quantity,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -116,6 +118,60 @@ pub fn work(work: &Work) -> v1::ClusterWorkload {
         health: work.health.to_string(),
         message: work.message.clone(),
     }
+}
+
+/// A machine of the cluster at `path`, which was heard `age_ms` ago.
+pub fn machine(uid: Uid, machine: &Machine, path: &Path, age_ms: u64) -> v1::Object {
+    let metadata = v1::Metadata {
+        name: machine.name.clone(),
+        uid: uid.to_string(),
+        home: path.to_string(),
+        created_ms: machine.created.0,
+        ..v1::Metadata::default()
+    };
+    let status = v1::MachineStatus {
+        cluster: path.to_string(),
+        capacity: quantities(&machine.capacity),
+        allocatable: quantities(&machine.allocatable),
+        kubelet: machine.kubelet.clone(),
+        architecture: machine.architecture.clone(),
+        os_image: machine.os_image.clone(),
+        schedulable: machine.schedulable,
+        age_ms,
+    };
+    let (reason, message) = match machine.ready {
+        Some(true) => ("Ready", ""),
+        Some(false) => ("NotReady", "its kubelet says that it cannot run pods"),
+        None => ("Unknown", "its cluster has not heard its kubelet"),
+    };
+    let (kind, message, since) = ("Ready", message.to_owned(), Wall(0));
+    let ready = Condition { kind, status: machine.ready, reason, message, since };
+    v1::Object {
+        metadata: Some(metadata),
+        spec: Some(v1::object::Spec::Machine(v1::MachineSpec {})),
+        status: Some(v1::Status {
+            observed_generation: 0,
+            conditions: vec![condition(&ready, 0)],
+            detail: Some(v1::status::Detail::Machine(status)),
+        }),
+    }
+}
+
+/// What a cluster has in all.
+pub fn inventory(inventory: &Inventory) -> v1::Inventory {
+    let Inventory { machines, ready, left_out, capacity, allocatable, problem } = inventory;
+    v1::Inventory {
+        machines: *machines,
+        ready: *ready,
+        left_out: *left_out,
+        capacity: quantities(capacity),
+        allocatable: quantities(allocatable),
+        problem: problem.clone(),
+    }
+}
+
+fn quantities(resources: &Resources) -> HashMap<String, String> {
+    resources.iter().map(|(name, amount)| (name.clone(), quantity::text(name, *amount))).collect()
 }
 
 /// How many clusters are in which state.

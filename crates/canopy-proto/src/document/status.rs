@@ -64,6 +64,19 @@ pub enum Detail {
         claims: BTreeMap<String, String>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         workloads: Vec<ClusterWorkload>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inventory: Option<Inventory>,
+    },
+    Machine {
+        cluster: String,
+        /// How long ago its hub heard the cluster last, as ISO 8601 duration.
+        age: SignedDuration,
+        capacity: BTreeMap<String, String>,
+        allocatable: BTreeMap<String, String>,
+        kubelet: String,
+        architecture: String,
+        os_image: String,
+        schedulable: bool,
     },
     Hub {
         connected: bool,
@@ -72,6 +85,25 @@ pub enum Detail {
         clusters: u32,
         clusters_connected: u32,
     },
+}
+
+/// What a cluster has in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // told in admin.proto
+pub struct Inventory {
+    pub machines: u32,
+    pub ready: u32,
+    #[serde(skip_serializing_if = "is_none")]
+    pub left_out: u32,
+    pub capacity: BTreeMap<String, String>,
+    pub allocatable: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub problem: String,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How many clusters are in which state.
@@ -143,6 +175,17 @@ impl From<v1::status::Detail> for Detail {
                 age: age(cluster.age_ms),
                 claims: cluster.claims.into_iter().collect(),
                 workloads: cluster.workloads.into_iter().map(ClusterWorkload::from).collect(),
+                inventory: cluster.inventory.map(Inventory::from),
+            },
+            v1::status::Detail::Machine(machine) => Self::Machine {
+                cluster: machine.cluster,
+                age: age(machine.age_ms),
+                capacity: machine.capacity.into_iter().collect(),
+                allocatable: machine.allocatable.into_iter().collect(),
+                kubelet: machine.kubelet,
+                architecture: machine.architecture,
+                os_image: machine.os_image,
+                schedulable: machine.schedulable,
             },
             v1::status::Detail::Hub(hub) => {
                 let fleet = hub.fleet.unwrap_or_default();
@@ -166,6 +209,14 @@ impl From<v1::Counts> for Counts {
     fn from(counts: v1::Counts) -> Self {
         let v1::Counts { selected, updated, healthy, degraded, refused, removing } = counts;
         Self { selected, updated, healthy, degraded, refused, removing }
+    }
+}
+
+impl From<v1::Inventory> for Inventory {
+    fn from(inventory: v1::Inventory) -> Self {
+        let v1::Inventory { machines, ready, left_out, capacity, allocatable, problem } = inventory;
+        let (capacity, allocatable) = (capacity.into_iter().collect(), allocatable.into_iter().collect());
+        Self { machines, ready, left_out, capacity, allocatable, problem }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::admin::v1::{self, object::Spec};
 pub enum AnyDocument {
     Placement(Document<spec::Placement>),
     Workload(Document<spec::Workload>),
-    /// A cluster or a hub.
+    /// A cluster, a hub or a machine.
     Node(Document<spec::Empty>),
 }
 
@@ -31,7 +31,7 @@ pub fn document(object: v1::Object) -> AnyDocument {
         Some(Spec::Workload(spec)) => {
             AnyDocument::Workload(Document { api_version, kind, metadata, spec: spec.into(), status })
         }
-        Some(Spec::Cluster(_) | Spec::Hub(_)) | None => {
+        Some(Spec::Cluster(_) | Spec::Hub(_) | Spec::Machine(_)) | None => {
             AnyDocument::Node(Document { api_version, kind, metadata, spec: spec::Empty {}, status })
         }
     }
@@ -45,6 +45,7 @@ impl v1::Object {
             Some(Spec::Workload(_)) => v1::Kind::Workload,
             Some(Spec::Cluster(_)) => v1::Kind::Cluster,
             Some(Spec::Hub(_)) => v1::Kind::Hub,
+            Some(Spec::Machine(_)) => v1::Kind::Machine,
             None => v1::Kind::Unspecified,
         }
     }
@@ -57,6 +58,7 @@ impl v1::Kind {
             Self::Unspecified => "Unknown",
             Self::Hub => "Hub",
             Self::Cluster => "Cluster",
+            Self::Machine => "Machine",
             Self::Placement => "Placement",
             Self::Workload => "Workload",
         }

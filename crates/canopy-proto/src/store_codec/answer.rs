@@ -122,6 +122,6 @@ fn orphan(uid: &Uid, home: &Path) -> v1::Orphan {
 }
 
 fn read_kind(text: &str) -> Result<Kind, Error> {
-    let kinds = [Kind::Hub, Kind::Cluster, Kind::Placement, Kind::Workload];
+    let kinds = [Kind::Hub, Kind::Cluster, Kind::Machine, Kind::Placement, Kind::Workload];
     required("kind", kinds.into_iter().find(|kind| kind.name() == text))
 }

@@ -26,6 +26,8 @@ const SURVEYED: u8 = 13;
 const HOLD: u8 = 14;
 const RELEASED: u8 = 15;
 const SINCE: u8 = 16;
+const MACHINE: u8 = 17;
+const INVENTORY: u8 = 18;
 
 /// The key of a slot.
 pub fn encode(slot: &Slot) -> Vec<u8> {
@@ -46,6 +48,8 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::Released(uid) => Writer::new(RELEASED).uid(uid),
         Slot::Since(uid) => Writer::new(SINCE).uid(uid),
         Slot::Held(uid) => Writer::new(HELD).uid(uid),
+        Slot::Machine(uid) => Writer::new(MACHINE).uid(uid),
+        Slot::Inventory => Writer::new(INVENTORY),
         Slot::Surveyed => Writer::new(SURVEYED),
         Slot::Hold => Writer::new(HOLD),
     }
@@ -70,6 +74,8 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         RELEASED => Slot::Released(reader.uid()?),
         SINCE => Slot::Since(reader.uid()?),
         HELD => Slot::Held(reader.uid()?),
+        MACHINE => Slot::Machine(reader.uid()?),
+        INVENTORY => Slot::Inventory,
         SURVEYED => Slot::Surveyed,
         HOLD => Slot::Hold,
         _ => return None,

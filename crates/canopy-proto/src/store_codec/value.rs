@@ -49,6 +49,8 @@ pub fn encode(value: &Value) -> Vec<u8> {
         Value::Held(Held { report, withdrawn }) => {
             v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
         }
+        Value::Machine(machine) => link::Machine::from(machine).encode_to_vec(),
+        Value::Inventory(inventory) => link::Inventory::from(inventory).encode_to_vec(),
         Value::Hold(reason) => v1::Hold { reason: reason.clone() }.encode_to_vec(),
         Value::Surveyed(incarnation) => v1::Surveyed { incarnation: bytes(incarnation.0) }.encode_to_vec(),
     }
@@ -106,6 +108,8 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
             let v1::Held { report, withdrawn } = read("held work", value)?;
             Value::Held(Held { report: required("report", report)?.try_into()?, withdrawn })
         }
+        Slot::Machine(_) => Value::Machine(read::<link::Machine>("a machine", value)?.into()),
+        Slot::Inventory => Value::Inventory(read::<link::Inventory>("an inventory", value)?.into()),
         Slot::Hold => Value::Hold(read::<v1::Hold>("a hold", value)?.reason),
         Slot::Surveyed => {
             let v1::Surveyed { incarnation } = read("a survey", value)?;

@@ -27,6 +27,8 @@ pub fn kind_number(kind: RowKind) -> u32 {
         RowKind::Assignment => v1::RowKind::Assignment,
         RowKind::Report => v1::RowKind::Report,
         RowKind::Claims => v1::RowKind::Claims,
+        RowKind::Machine => v1::RowKind::Machine,
+        RowKind::Inventory => v1::RowKind::Inventory,
         RowKind::Summary => v1::RowKind::Summary,
         RowKind::Offer => v1::RowKind::Offer,
         RowKind::Selected => v1::RowKind::Selected,
@@ -48,6 +50,8 @@ pub fn kind(number: u32) -> RowKind {
         Some(v1::RowKind::Assignment) => RowKind::Assignment,
         Some(v1::RowKind::Report) => RowKind::Report,
         Some(v1::RowKind::Claims) => RowKind::Claims,
+        Some(v1::RowKind::Machine) => RowKind::Machine,
+        Some(v1::RowKind::Inventory) => RowKind::Inventory,
         Some(v1::RowKind::Summary) => RowKind::Summary,
         Some(v1::RowKind::Offer) => RowKind::Offer,
         Some(v1::RowKind::Selected) => RowKind::Selected,
@@ -97,6 +101,8 @@ fn body_bytes(body: &Body) -> Vec<u8> {
         Body::Assignment(assignment) => v1::Assignment::from(assignment).encode_to_vec(),
         Body::Report(report) => v1::Report::from(report).encode_to_vec(),
         Body::Claims(claims) => v1::Claims { claims: claims.clone() }.encode_to_vec(),
+        Body::Machine(machine) => v1::Machine::from(machine).encode_to_vec(),
+        Body::Inventory(inventory) => v1::Inventory::from(inventory).encode_to_vec(),
         Body::Summary(summary) => v1::Summary::from(summary).encode_to_vec(),
         Body::Offer(offer) => v1::Offer::from(offer).encode_to_vec(),
         Body::Selected(clusters) => v1::Selected { clusters: *clusters }.encode_to_vec(),
@@ -135,6 +141,8 @@ fn body(kind: RowKind, value: &[u8]) -> Result<Body, Error> {
         RowKind::Assignment => Body::Assignment(read::<v1::Assignment>("an assignment", &body)?.try_into()?),
         RowKind::Report => Body::Report(read::<v1::Report>("a report", &body)?.try_into()?),
         RowKind::Claims => Body::Claims(read::<v1::Claims>("claims", &body)?.claims),
+        RowKind::Machine => Body::Machine(read::<v1::Machine>("a machine", &body)?.into()),
+        RowKind::Inventory => Body::Inventory(read::<v1::Inventory>("an inventory", &body)?.into()),
         RowKind::Summary => Body::Summary(read::<v1::Summary>("a summary", &body)?.try_into()?),
         RowKind::Offer => Body::Offer(read::<v1::Offer>("an offer", &body)?.try_into()?),
         RowKind::Selected => Body::Selected(read::<v1::Selected>("a count", &body)?.clusters),
@@ -189,7 +197,7 @@ mod tests {
 
         #[test]
         fn kinds_and_numbers_are_one_to_one(number: u32) {
-            prop_assert_eq!(kind_number(kind(number % 16)), number % 16);
+            prop_assert_eq!(kind_number(kind(number % 32)), number % 32);
             prop_assert_eq!(kind_number(kind(number)), number);
         }
     }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use canopy_model::{Claims, Condition, Fleet, Name, Now, Path, Readiness, Record, Role, Wall, Work};
+use canopy_model::{
+    Claims, Condition, Fleet, Inventory, Machine, Name, Now, Path, Readiness, Record, Role, Uid, Wall, Work,
+};
 
 use super::{SILENT, condition};
 use crate::hub::state::{Child, Hub};
 use crate::link::HEARTBEAT_EVERY;
-use crate::row::{Body, Key};
+use crate::row::{Body, Key, RowKind};
 
 /// A child that was silent for longer is no longer shown as available: three heartbeats.
 pub const SILENT_AFTER: Duration = HEARTBEAT_EVERY.saturating_mul(3);
@@ -133,8 +135,12 @@ impl Hub {
             (_, _, None) => Condition { kind: "Ready", ..available.clone() },
         };
         let clock = clock_synced(child.edge.ahead_ms());
+        let inventory = child.edge.inbox.get(&Key::INVENTORY).and_then(|row| row.body.inventory());
         match record.role {
-            Role::Agent => vec![accepted, joined, available, clock, ready],
+            Role::Agent => {
+                let machines = inventory.map(machines_known);
+                [accepted, joined, available, clock].into_iter().chain(machines).chain([ready]).collect()
+            }
             Role::Hub => vec![accepted, available, clock, ready],
         }
     }
@@ -146,6 +152,19 @@ impl Hub {
             Some(Body::Claims(claims)) => claims.clone(),
             _ => Claims::new(),
         }
+    }
+
+    /// What an own cluster has in all; none before its agent told.
+    pub fn inventory(&self, name: &Name) -> Option<&Inventory> {
+        self.children.get(name)?.edge.inbox.get(&Key::INVENTORY)?.body.inventory()
+    }
+
+    /// The machines of an own cluster, in the order of their names.
+    pub fn machines(&self, name: &Name) -> Vec<(Uid, &Machine)> {
+        let rows = self.children.get(name).into_iter().flat_map(|it| it.edge.inbox.rows_of(RowKind::Machine));
+        let mut machines: Vec<_> = rows.filter_map(|(uid, body)| Some((uid, body.machine()?))).collect();
+        machines.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
+        machines
     }
 
     /// What runs on an own cluster, in the order of names.
@@ -179,6 +198,21 @@ fn hub_ready(readiness: Readiness, missing: &str) -> Condition {
         }
     };
     condition("Ready", Some(false), readiness.name(), &message)
+}
+
+/// Whether a cluster's machines are told, and all of them.
+fn machines_known(inventory: &Inventory) -> Condition {
+    let Inventory { machines, left_out, problem, .. } = inventory;
+    if !problem.is_empty() {
+        return condition("MachinesKnown", Some(false), "NotListed", problem);
+    }
+    match left_out {
+        0 => condition("MachinesKnown", Some(true), "Listed", ""),
+        _ => {
+            let message = format!("{left_out} of {machines} machines are only counted");
+            condition("MachinesKnown", Some(true), "PartlyListed", &message)
+        }
+    }
 }
 
 /// Whether a child's wall clock, so much ahead when it greeted, can be believed. Nothing is decided by
