@@ -1,12 +1,12 @@
-//! A root, a region behind a line that can fall silent, and agents: the real programs as processes.
+//! A root, a region and agents: the real programs as processes, on loopback or at sites of a bed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use canopy_testbed::{Nodes, Wan, free_address};
+use canopy_testbed::{Cluster, Nodes, Place};
 
 /// The processes of a small tree, killed on drop.
 pub(crate) struct Fleet {
@@ -15,35 +15,39 @@ pub(crate) struct Fleet {
     nodes: Nodes,
     /// Where each hub listens for administrators.
     admins: BTreeMap<String, SocketAddr>,
-    /// The line between the region and the root.
-    pub(crate) wan: Wan,
 }
 
+/// The ports of a hub at a site: for children, administrators and health.
+const PORTS: [u16; 3] = [7443, 7444, 7445];
+
 impl Fleet {
-    /// Builds the programs and starts a root and the region `eu`.
+    /// Builds the programs and starts a root and the region `eu`, on loopback.
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_at([Place::Loopback, Place::Loopback]).await
+    }
+
+    /// The same at two places, the root's first.
+    pub(crate) async fn start_at([root, eu]: [Place; 2]) -> Result<Self> {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "-p", "canopy-hub", "-p", "canopy-agent", "-p", "canopy-cli"]);
         ensure!(build.status()?.success(), "the programs do not build");
         let test = std::env::current_exe()?;
         let programs = test.ancestors().nth(2).context("the test stands in target/*/deps")?.to_owned();
-        let below = free_address()?;
-        let wan = Wan::open(below).await?;
         let folder = tempfile::tempdir()?;
-        let mut fleet = Self { folder, programs, nodes: Nodes::default(), admins: BTreeMap::new(), wan };
-        fleet.add_hub("root", below, &fleet.wan.address.to_string(), None)?;
+        let mut fleet = Self { folder, programs, nodes: Nodes::default(), admins: BTreeMap::new() };
+        fleet.add_hub("root", root, None)?;
         let token = fleet.token(&["--parent", "/", "--hub", "--name", "eu"]).await?;
-        let below = free_address()?;
-        fleet.add_hub("eu", below, &below.to_string(), Some(&token))?;
+        fleet.add_hub("eu", eu, Some(&token))?;
         Ok(fleet)
     }
 
-    fn add_hub(&mut self, name: &str, below: SocketAddr, advertise: &str, token: Option<&str>) -> Result<()> {
-        let (data, address) = (self.data(name), free_address()?);
+    fn add_hub(&mut self, name: &str, at: Place, token: Option<&str>) -> Result<()> {
+        let [below, admin, health] = PORTS.map(|port| at.address(port));
+        let (data, below, address, health) =
+            (self.data(name), below?.to_string(), admin?, health?.to_string());
         let admin = address.to_string();
         self.admins.insert(name.to_owned(), address);
-        let listen = below.to_string();
-        let place = ["--data", &data, "--listen", &listen, "--advertise", advertise, "--admin", &admin];
+        let place = ["--data", &data, "--listen", &below, "--advertise", &below, "--admin", &admin];
         let made = match token {
             None => {
                 let contexts = self.contexts().display().to_string();
@@ -58,23 +62,24 @@ impl Fleet {
             }
         };
         succeeded(&made)?;
-        let health = free_address()?.to_string();
         let mut run = self.program("canopy-hub");
         run.arg("run").args(place).args(["--health", &health]);
-        self.add(name, run)
+        self.add(name, at, run)
     }
 
-    /// Joins an agent below `eu` and starts it on the cluster of this kubeconfig.
-    pub(crate) async fn add_agent(&mut self, name: &str, line: &str, kubeconfig: &Path) -> Result<()> {
-        self.join_agent(name, line, &["--kubeconfig", &kubeconfig.display().to_string()]).await
+    /// Joins an agent of the cluster's name below `eu` and starts it where the cluster is.
+    pub(crate) async fn add_agent(&mut self, cluster: &Cluster, line: &str) -> Result<()> {
+        let kubeconfig = cluster.plane.kubeconfig().display().to_string();
+        let place = Place::Site(cluster.site.clone());
+        self.join_agent(cluster.site.name(), line, place, &["--kubeconfig", &kubeconfig]).await
     }
 
     /// Joins an agent below `eu` and starts it on an embedded cluster.
     pub(crate) async fn add_embedded(&mut self, name: &str, line: &str) -> Result<()> {
-        self.join_agent(name, line, &["--embedded"]).await
+        self.join_agent(name, line, Place::Loopback, &["--embedded"]).await
     }
 
-    async fn join_agent(&mut self, name: &str, line: &str, cluster: &[&str]) -> Result<()> {
+    async fn join_agent(&mut self, name: &str, line: &str, at: Place, cluster: &[&str]) -> Result<()> {
         let label = format!("line={line}");
         let token = self.token(&["--parent", "eu", "--agent", "--name", name, "--label", &label]).await?;
         let data = self.data(name);
@@ -83,7 +88,7 @@ impl Fleet {
         succeeded(&joined)?;
         let mut run = self.program("canopy-agent");
         run.args(["run", "--data", &data]).args(cluster);
-        self.add(name, run)
+        self.add(name, at, run)
     }
 
     /// A command line of one of the programs, `canopy-hub join --data …`; the first word names it.
@@ -118,11 +123,11 @@ impl Fleet {
         Ok(self.nodes.ended(name)?)
     }
 
-    fn add(&mut self, name: &str, mut command: Command) -> Result<()> {
+    fn add(&mut self, name: &str, at: Place, mut command: Command) -> Result<()> {
         let log = self.folder.path().join(format!("{name}.log"));
         let log = std::fs::File::options().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.nodes.add(name, command).with_context(|| format!("starting {name}"))
+        self.nodes.add(name, at, command).with_context(|| format!("starting {name}"))
     }
 
     /// Kills a node as `kill -9` does.
@@ -165,6 +170,13 @@ impl Fleet {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text)?;
         Ok(path.display().to_string())
+    }
+
+    /// Prints what these nodes have logged, if the test went wrong.
+    pub(crate) fn explain(&self, told: &Result<()>, nodes: &[&str]) {
+        for node in nodes.iter().filter(|_| told.is_err()) {
+            eprintln!("--- {node}\n{}", self.log(node));
+        }
     }
 
     /// What a node has logged.

@@ -1,8 +1,12 @@
-//! The main job on real Kubernetes: a root, a region and two agents, each a process of its own,
-//! against two real control planes. Everything is read from the clusters themselves.
+//! The main job on real Kubernetes: a root, a region and two agents, each a process at a site of its
+//! own, with two real control planes. Everything is read from the clusters themselves.
+//!
+//! - [`interruption`]: requests to pods on real nodes, none of which may fail.
+
+mod interruption;
 
 use anyhow::Result;
-use canopy_testbed::ControlPlane;
+use canopy_testbed::{Cluster, Cut, Machines, Place, Site, bed, tools};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -38,25 +42,25 @@ async fn rules(client: &Client, name: &str) -> Result<Option<String>> {
     Ok(maps.get_opt(name).await?.and_then(|map| map.data?.remove("spindle")))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_workload_follows_labels_through_faults_and_vanishes() -> Result<()> {
-    let Some(tools) = canopy_testbed::tools() else { return Ok(()) };
-    let (left, right) =
-        tokio::try_join!(ControlPlane::start(&tools, "left"), ControlPlane::start(&tools, "right"))?;
-    let (a, b) = (left.client().await?, right.client().await?);
-    let mut fleet = Fleet::start().await?;
-    fleet.add_agent("press-a", "cnc", &left.kubeconfig()).await?;
-    fleet.add_agent("press-b", "paint", &right.kubeconfig()).await?;
-    let told = story(&mut fleet, &a, &b).await;
-    if told.is_err() {
-        for node in ["root", "eu", "press-a", "press-b"] {
-            eprintln!("--- {node}\n{}", fleet.log(node));
-        }
-    }
+    let (Some(tools), Some(mut bed)) = (tools(), bed()?) else { return Ok(()) };
+    let [root, eu, left, right] = ["root", "eu", "press-a", "press-b"].map(|name| bed.site(name));
+    let (root, eu, left, right) = (root?, eu?, left?, right?);
+    let (left, right) = tokio::try_join!(
+        Cluster::start(&tools, &left, Machines::None),
+        Cluster::start(&tools, &right, Machines::None)
+    )?;
+    let (a, b) = (left.plane.client().await?, right.plane.client().await?);
+    let mut fleet = Fleet::start_at([Place::Site(root), Place::Site(eu.clone())]).await?;
+    fleet.add_agent(&left, "cnc").await?;
+    fleet.add_agent(&right, "paint").await?;
+    let told = story(&mut fleet, &eu, &a, &b).await;
+    fleet.explain(&told, &["root", "eu", "press-a", "press-b"]);
     told
 }
 
-async fn story(fleet: &mut Fleet, a: &Client, b: &Client) -> Result<()> {
+async fn story(fleet: &mut Fleet, eu: &Site, a: &Client, b: &Client) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(b.clone(), "default");
     let foreign = serde_json::from_value(
         serde_json::json!({"metadata": {"name": "foreign"}, "data": {"spindle": "mine"}}),
@@ -92,7 +96,7 @@ async fn story(fleet: &mut Fleet, a: &Client, b: &Client) -> Result<()> {
     runs("rolled again", b, Some("proposals:3")).await?;
     until("pruned", async || Ok(rules(b, "rules").await?.is_none().then_some(()))).await?;
 
-    fleet.wan.cut();
+    eu.cut(Cut::Both)?;
     let fourth = fleet.file("fourth.yaml", &workload("proposals:4", None))?;
     fleet.ask(&["apply", "-f", &fourth])?;
     fleet.kill("eu")?;
@@ -115,7 +119,7 @@ async fn story(fleet: &mut Fleet, a: &Client, b: &Client) -> Result<()> {
     )
     .await?;
     assert_eq!(image(b).await?.as_deref(), Some("proposals:3"), "the cut line let an update through");
-    fleet.wan.mend();
+    eu.mend()?;
     runs("caught up after the cut", b, Some("proposals:4")).await?;
 
     fleet.ask(&["delete", "workload", "proposals"])?;

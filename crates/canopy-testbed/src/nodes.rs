@@ -6,23 +6,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus};
 
+use crate::place::Place;
+
 /// Processes by name. Dropping them kills all.
 #[derive(Debug, Default)]
 pub struct Nodes(BTreeMap<String, Node>);
 
 #[derive(Debug)]
 struct Node {
+    place: Place,
     command: Command,
     child: Option<Child>,
 }
 
 impl Nodes {
-    /// Starts a process, again and again as this command says.
+    /// Starts a process at a place, again and again as this command says.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn add(&mut self, name: &str, command: Command) -> io::Result<()> {
-        self.0.insert(name.to_owned(), Node { command, child: None });
+    pub fn add(&mut self, name: &str, place: Place, command: Command) -> io::Result<()> {
+        self.0.insert(name.to_owned(), Node { place, command, child: None });
         self.restart(name)
     }
 
@@ -43,8 +46,13 @@ impl Nodes {
     /// It cannot be started.
     pub fn restart(&mut self, name: &str) -> io::Result<()> {
         let node = self.node(name)?;
-        node.child = Some(node.command.spawn()?);
+        node.child = Some(node.place.spawn(&mut node.command)?);
         Ok(())
+    }
+
+    /// The number of a process, as it is seen from outside its site; none while it is killed.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        self.0.get(name)?.child.as_ref().map(Child::id)
     }
 
     /// How a process ended by itself; none while it runs.
@@ -90,7 +98,7 @@ mod tests {
         let mut nodes = Nodes::default();
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped());
-        nodes.add("a", command).unwrap();
+        nodes.add("a", Place::Loopback, command).unwrap();
         assert!(nodes.ended("a").unwrap().is_none());
         nodes.kill("a").unwrap();
         assert!(nodes.ended("a").is_err());

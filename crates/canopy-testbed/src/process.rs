@@ -1,4 +1,4 @@
-//! One program of a control plane, ended when it is dropped.
+//! One program of a cluster, ended when it is dropped.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::tools::Tools;
+use crate::place::Place;
 
 /// How much of a log is shown when a program ends by itself.
 const LOG_LINES_SHOWN: usize = 20;
@@ -20,18 +20,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program, with its output in a file beside its data.
-    pub(crate) fn start(tools: &Tools, name: &'static str, data: &Path, args: &[String]) -> Result<Self> {
-        let program = tools.find(name)?;
-        let log = data.join(format!("{name}.log"));
+    /// Starts a program at a place, with its output in a file of this folder.
+    pub(crate) fn start(
+        place: &Place,
+        program: &Path,
+        name: &'static str,
+        folder: &Path,
+        args: &[String],
+    ) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).context("opening a log")?;
-        let child = Command::new(&program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("sharing a log")?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
+            .stderr(output);
+        let child = place.spawn(&mut command).with_context(|| format!("starting {}", program.display()))?;
         Ok(Self { name, child, log })
     }
 

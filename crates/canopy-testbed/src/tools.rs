@@ -31,18 +31,22 @@ impl Tools {
 }
 
 /// The programs of a control plane. None, with a line on stderr, where a developer has none; a test
-/// then has nothing to do. Where `CI` is `true` that is a failure: a test that is skipped unseen
-/// proves nothing.
+/// then has nothing to do. Where `CI` is `true` that is a failure.
 pub fn tools() -> Option<Tools> {
     let found = FOLDERS.iter().find_map(env::var_os);
     if found.is_none() {
-        let reason = format!(
+        skip(&format!(
             "no Kubernetes control plane: set {} to what 'cargo xtask tools' prints, or {} to a folder with etcd, \
              kube-apiserver and kube-controller-manager",
             FOLDERS[0], FOLDERS[1]
-        );
-        assert!(env::var("CI").as_deref() != Ok("true"), "{reason}");
-        eprintln!("skipped: {reason}");
+        ));
     }
     found.map(Tools)
+}
+
+/// Says why a test has nothing to do here; fails where `CI` is `true`: a test that is skipped unseen
+/// proves nothing.
+pub(crate) fn skip(reason: &str) {
+    assert!(env::var("CI").as_deref() != Ok("true"), "{reason}");
+    eprintln!("skipped: {reason}");
 }

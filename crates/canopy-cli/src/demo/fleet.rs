@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use canopy_identity::JoinToken;
 use canopy_proto::admin::v1::Role;
-use canopy_testbed::{Nodes, Wan};
+use canopy_testbed::{Nodes, Place, Wan};
 use tokio::time::sleep;
 
 use super::desk::Desk;
@@ -141,7 +141,7 @@ impl Fleet {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(self.log(path)?);
-        self.nodes.add(path, command).map_err(failed("start a node"))
+        self.nodes.add(path, Place::Loopback, command).map_err(failed("start a node"))
     }
 
     /// Tries to join with a token that was used already; the error is what the hub said.
