@@ -35,6 +35,7 @@ const MODULES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("kwok", &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")]),
     ("helm", &[("helm", "helm.sh/helm/v4/cmd/helm")]),
+    ("kstatus", &[("kstatus", ".")]),
 ];
 
 /// Without these there is no test on Kubernetes at all; without others some tests are left out.

@@ -12,8 +12,8 @@ use crate::link::EdgeId;
 use crate::row::{Body, Key, Offer, RowKind};
 use crate::seam::Step;
 
-/// The longest example message that a summary carries, in bytes.
-const EXAMPLE_BYTES_MAX: usize = 256;
+/// The longest example message that a summary carries, in bytes: a cluster, an object, and what keeps it.
+const EXAMPLE_BYTES_MAX: usize = 512;
 
 impl Hub {
     /// Brings what is told upward up to date, and ends deleted workloads that nobody holds.
