@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use canopy_model::{Digest, Health, Now, Uid, Uptime};
+use canopy_model::{Digest, Feedback, Health, Now, Uid, Uptime};
 
 use crate::effect::Apply;
 use crate::input::{ClusterEvent, Found};
@@ -63,7 +63,8 @@ impl Set {
 
     fn observed(&self, now: Now) -> ClusterEvent {
         let (health, message) = self.health(now);
-        ClusterEvent::Observed { uid: self.found.uid, drifted: self.drifted, health, message }
+        let feedback = Feedback::default();
+        ClusterEvent::Observed { uid: self.found.uid, drifted: self.drifted, health, message, feedback }
     }
 }
 

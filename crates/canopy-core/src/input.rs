@@ -1,6 +1,6 @@
 //! Everything that can happen to a node.
 
-use canopy_model::{Boot, Claims, Digest, Health, Home, Inventory, Machines, ObjectName, Uid};
+use canopy_model::{Boot, Claims, Digest, Feedback, Health, Home, Inventory, Machines, ObjectName, Uid};
 
 use crate::command::Command;
 use crate::link::{EdgeId, Frame, SessionId};
@@ -86,6 +86,8 @@ pub enum ClusterEvent {
         health: Health,
         /// Why.
         message: String,
+        /// What the workload asks to be told.
+        feedback: Feedback,
     },
     /// All that the cluster holds.
     Surveyed(Survey),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_model::Uid;
-use canopy_upkeep::StrategyType;
+use canopy_upkeep::{JsonPath, StrategyType};
 use tokio::sync::watch;
 
 use crate::kinds::Kind;
@@ -34,6 +34,8 @@ pub(crate) struct Member {
     pub(crate) kind: Option<Kind>,
     /// How it is kept.
     pub(crate) strategy: StrategyType,
+    /// What of it is told.
+    pub(crate) feedback: Arc<[JsonPath]>,
     /// The object as the server stored it; none when it was refused or not reached, or is only
     /// watched and not there.
     pub(crate) accepted: Option<Seen>,

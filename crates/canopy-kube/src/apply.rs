@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use canopy_model::Uid;
-use canopy_upkeep::{DeleteOption, StrategyType};
+use canopy_upkeep::StrategyType;
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::ResourceExt;
 use kube::api::PropagationPolicy;
+use kube::{Client, ResourceExt};
 use tokio::sync::MutexGuard;
 
 use crate::applied::Member;
@@ -24,7 +24,7 @@ use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, Taken, bounded}
 use crate::foundation::defined_kind;
 use crate::inventory::{Extent, Inventory};
 use crate::object::{GroupKind, ObjectName};
-use crate::update::{Obstacle, Reason, Task};
+use crate::update::{Obstacle, Reason, Task, reason};
 
 /// Why a bundle is not applied, or not completely.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,8 @@ struct Plan {
     manifests: Vec<Manifest>,
     /// Foundations that are used and not owned.
     used: BTreeMap<ObjectName, Owner>,
+    /// Objects of which nobody can tell whose they are.
+    unread: Vec<Refusal>,
     /// Where objects of the set may be.
     wide: Extent,
     /// Where they are to be.
@@ -129,7 +131,7 @@ impl Cluster {
         manifests: Vec<Manifest>,
         taken: &Taken,
     ) -> Result<Plan, ApplyError> {
-        let used = self.refuse_conflict(bundle, &manifests, taken).await?;
+        let (used, unread) = self.refuse_conflict(bundle, &manifests, taken).await?;
         let before = self.inventory(bundle.uid).await;
         let before = before.map_err(|error| error.while_doing("reading the inventory of the set"))?;
         let (revision, held) =
@@ -137,7 +139,7 @@ impl Cluster {
         let wanted = Extent::of(&manifests);
         let wide = wanted.union(&held);
         self.write(&Inventory::new(bundle, revision, wide.clone())).await?;
-        Ok(Plan { manifests, used, wide, wanted })
+        Ok(Plan { manifests, used, unread, wide, wanted })
     }
 
     /// Applies what is in the bundle, deletes what is not, and narrows the inventory.
@@ -148,13 +150,14 @@ impl Cluster {
         turn: MutexGuard<'_, Taken>,
         members: &mut BTreeMap<ObjectName, Member>,
     ) -> Result<(), ApplyError> {
-        let Plan { manifests, used, wide, wanted } = plan;
+        let Plan { manifests, used, unread, wide, wanted } = plan;
+        let writer = self.acting(bundle.upkeep.executor.as_ref());
         let names: BTreeSet<_> = manifests.iter().map(|manifest| manifest.name.clone()).collect();
         members.retain(|name, _| names.contains(name));
-        self.apply_all(bundle, manifests, &used, turn, members).await?;
+        self.apply_all(bundle, (manifests, unread), &used, turn, members, &writer).await?;
 
         let names = members.keys().cloned().collect();
-        let leaving = self.prune(bundle.uid, &wide.kinds, &names, &bundle.upkeep.delete_option).await?;
+        let leaving = self.prune(bundle, &wide, &names, &writer).await?;
         let narrow = if leaving.is_empty() {
             wanted
         } else {
@@ -171,24 +174,29 @@ impl Cluster {
     }
 
     /// Looks whether an object that exists already belongs to another workload. Returns the
-    /// foundations that are used and not owned.
+    /// foundations that are used and not owned, and the objects that can't be looked at, which are not
+    /// touched then.
     async fn refuse_conflict(
         &self,
         bundle: &Bundle,
         manifests: &[Manifest],
         taken: &Taken,
-    ) -> Result<BTreeMap<ObjectName, Owner>, ApplyError> {
+    ) -> Result<(BTreeMap<ObjectName, Owner>, Vec<Refusal>), ApplyError> {
         let changed = manifests
             .iter()
             .filter(|manifest| bundle.strategy(&manifest.name).kind != StrategyType::ReadOnly);
         let reading = changed.map(|manifest| async move {
-            let owner = self.owner(bundle.uid, manifest).await;
-            owner
-                .map_err(|error| error.while_doing(format!("reading {}", manifest.name)))
-                .map(|owner| (&manifest.name, owner))
+            match self.owner(bundle.uid, manifest).await {
+                // A right that is missing, or a conversion webhook that is not there yet.
+                Err(RequestError::Answer(status)) if matches!(status.code, 403 | 500) => {
+                    Ok((&manifest.name, Err(reason(&manifest.name, &status))))
+                }
+                Err(error) => Err(error.while_doing(format!("reading {}", manifest.name))),
+                Ok(owner) => Ok((&manifest.name, Ok(owner))),
+            }
         });
         let reading: Vec<_> = reading.collect();
-        let mut used = BTreeMap::new();
+        let (mut used, mut unread) = (BTreeMap::new(), Vec::new());
         let mut foreign = manifests.iter().filter(|manifest| takes(bundle, manifest)).find_map(|manifest| {
             let mut others = taken.iter().filter(|(other, _)| **other != bundle.uid);
             let (owner, _) = others.find(|(_, names)| names.contains(&manifest.name))?;
@@ -197,14 +205,15 @@ impl Cluster {
         let mut owners = stream::iter(reading).buffered(CONCURRENCY);
         while let Some((name, owner)) = owners.try_next().await? {
             match owner {
-                Some(owner) if owner != Owner::Us && name.kind.is_foundation() => {
+                Err(reason) => unread.push(Refusal { object: name.clone(), reason }),
+                Ok(Some(owner)) if owner != Owner::Us && name.kind.is_foundation() => {
                     used.insert(name.clone(), owner);
                 }
-                Some(Owner::Other(owner)) => foreign = foreign.or_else(|| Some((name.clone(), owner))),
-                Some(Owner::Us | Owner::Nobody) | None => {}
+                Ok(Some(Owner::Other(owner))) => foreign = foreign.or_else(|| Some((name.clone(), owner))),
+                Ok(Some(Owner::Us | Owner::Nobody) | None) => {}
             }
         }
-        let Some((object, owner)) = foreign else { return Ok(used) };
+        let Some((object, owner)) = foreign else { return Ok((used, unread)) };
         let inventory = match owner.parse() {
             Ok(uid) => match self.inventory(uid).await {
                 // Only its name is wanted here; its own workload tells what is wrong with it.
@@ -239,32 +248,40 @@ impl Cluster {
     async fn apply_all(
         &self,
         bundle: &Bundle,
-        manifests: Vec<Manifest>,
+        (mut manifests, unread): (Vec<Manifest>, Vec<Refusal>),
         used: &BTreeMap<ObjectName, Owner>,
         turn: MutexGuard<'_, Taken>,
         members: &mut BTreeMap<ObjectName, Member>,
+        writer: &Client,
     ) -> Result<(), ApplyError> {
         let of = manifests.len();
         let defined: BTreeSet<_> =
             manifests.iter().filter_map(|manifest| defined_kind(&manifest.object)).collect();
+        for Refusal { object, .. } in &unread {
+            members.entry(object.clone()).or_default();
+            manifests.retain(|manifest| manifest.name != *object);
+        }
         let tasks = manifests
             .into_iter()
             // Two workloads that name one namespace would undo each other's fields for ever.
             .filter(|manifest| !matches!(used.get(&manifest.name), Some(Owner::Other(_))))
             .map(|manifest| Task {
                 strategy: bundle.strategy(&manifest.name),
+                feedback: bundle.feedback(&manifest.name),
                 owned: !used.contains_key(&manifest.name),
                 manifest,
             });
         let (first, rest): (Vec<_>, Vec<_>) = tasks.partition(|task| task.manifest.name.kind.is_foundation());
         members.retain(|name, _| !used.contains_key(name));
         for task in first.iter().chain(&rest).filter(|task| task.owned) {
-            members.entry(task.manifest.name.clone()).or_default().strategy = task.strategy.kind;
+            let member = members.entry(task.manifest.name.clone()).or_default();
+            (member.strategy, member.feedback) = (task.strategy.kind, task.feedback.clone());
         }
-        let mut refusals = self.bring_all(bundle.uid, first, &defined, members).await?;
+        let mut refusals = unread;
+        refusals.extend(self.bring_all(bundle.uid, first, &defined, members, writer).await?);
         // Whose the rest is has been decided, and others see it.
         drop(turn);
-        refusals.extend(self.bring_all(bundle.uid, rest, &defined, members).await?);
+        refusals.extend(self.bring_all(bundle.uid, rest, &defined, members, writer).await?);
         refusals.sort_by(|left, right| left.object.cmp(&right.object));
         if refusals.is_empty() { Ok(()) } else { Err(ApplyError::Refused { refusals, of }) }
     }
@@ -276,11 +293,12 @@ impl Cluster {
         tasks: Vec<Task>,
         defined: &BTreeSet<GroupKind>,
         members: &mut BTreeMap<ObjectName, Member>,
+        writer: &Client,
     ) -> Result<Vec<Refusal>, Failed> {
         let mut refusals = Vec::new();
         let mut applied = stream::iter(tasks)
             .map(|task| async {
-                let outcome = self.bring(uid, &task, defined).await;
+                let outcome = self.bring(uid, &task, defined, writer).await;
                 (task, outcome)
             })
             .buffer_unordered(CONCURRENCY);
@@ -306,16 +324,16 @@ impl Cluster {
     /// Deletes what is in the set but not in `keep`; returns the kinds of what takes its time to go.
     async fn prune(
         &self,
-        uid: Uid,
-        kinds: &BTreeSet<GroupKind>,
+        bundle: &Bundle,
+        extent: &Extent,
         keep: &BTreeSet<ObjectName>,
-        option: &DeleteOption,
+        writer: &Client,
     ) -> Result<BTreeSet<GroupKind>, Failed> {
-        let mut members = self.members(uid, kinds).await?;
+        let mut members = self.members(bundle.uid, extent).await?;
         members.retain(|member| !keep.contains(&member.name));
-        let members = self.orphan(members, option).await?;
+        let members = self.orphan(members, &bundle.upkeep.delete_option, writer).await?;
         // In the background: the object itself goes at once, and what it owns after it.
-        let leaving = self.remove_all(uid, members, PropagationPolicy::Background).await?;
+        let leaving = self.remove_all(bundle.uid, members, PropagationPolicy::Background, writer).await?;
         Ok(leaving.into_iter().map(|name| name.kind).collect())
     }
 }

@@ -1,9 +1,10 @@
 //! What an agent applies: the manifests of one workload at one revision.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use canopy_model::{Digest, Home, Uid};
-use canopy_upkeep::{UpdateStrategy, Upkeep};
+use canopy_upkeep::{JsonPath, UpdateStrategy, Upkeep};
 use kube::api::DynamicObject;
 
 use crate::object::{GroupKind, ObjectName};
@@ -35,6 +36,12 @@ impl Bundle {
     pub(crate) fn strategy(&self, object: &ObjectName) -> UpdateStrategy {
         let ObjectName { kind: GroupKind { group, kind }, namespace, name } = object;
         self.upkeep.strategy(group, kind, namespace.as_deref(), name)
+    }
+
+    /// What of an object is told.
+    pub(crate) fn feedback(&self, object: &ObjectName) -> Arc<[JsonPath]> {
+        let ObjectName { kind: GroupKind { group, kind }, namespace, name } = object;
+        self.upkeep.feedback(group, kind, namespace.as_deref(), name).into()
     }
 }
 

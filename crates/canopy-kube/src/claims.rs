@@ -13,19 +13,26 @@ const OTHER: &str = "Other";
 
 impl Cluster {
     /// Claims by reserved name: `id.k8s.io` (uid of the namespace kube-system, which stays for the
-    /// cluster's life), `kubeversion`, `product`, and from the nodes `platform` and `architecture`, several
-    /// with commas between them. Where nodes may not be listed, the platform is `Other`, and the
-    /// architecture left out.
+    /// cluster's life; left out where it may not be read), `kubeversion`, `product`, and from the nodes
+    /// `platform` and `architecture`, several with commas between them. Where nodes may not be listed, the
+    /// platform is `Other`, and the architecture left out.
     pub async fn claims(&self) -> Result<BTreeMap<String, String>, RequestError> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
-        let system = bounded(namespaces.get_metadata("kube-system")).await?;
+        let system = match bounded(namespaces.get_metadata("kube-system")).await {
+            Err(error) if error.is_forbidden() => {
+                let reason = error.to_string();
+                tracing::warn!(reason, "which cluster this is is not known");
+                None
+            }
+            system => system?.uid(),
+        };
         let version = bounded(self.client.apiserver_version()).await?.git_version;
         let groups = bounded(self.client.list_api_groups()).await?;
         let openshift = groups.groups.iter().any(|group| group.name == "config.openshift.io");
         let nodes = match self.some_nodes().await {
             Ok(nodes) => nodes,
             // The watch on nodes tells of it.
-            Err(RequestError::Answer(status)) if status.code == 403 => Vec::new(),
+            Err(error) if error.is_forbidden() => Vec::new(),
             Err(error) => return Err(error),
         };
         let provider = nodes.iter().find_map(|node| node.spec.provider_id.clone()).unwrap_or_default();
@@ -33,13 +40,13 @@ impl Cluster {
         let architectures: BTreeSet<String> = architectures.filter(|it| !it.is_empty()).collect();
         let architecture = architectures.into_iter().collect::<Vec<_>>().join(",");
         let claims = [
-            ("id.k8s.io", system.uid().unwrap_or_default()),
             ("product", product(&version, openshift).to_owned()),
             ("platform", platform(&provider).to_owned()),
             ("kubeversion", version),
             ("architecture", architecture),
         ];
-        let known = claims.into_iter().filter(|(_, value)| !value.is_empty());
+        let id = system.map(|uid| ("id.k8s.io", uid));
+        let known = claims.into_iter().chain(id).filter(|(_, value)| !value.is_empty());
         Ok(known.map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use canopy_model::Uid;
+use canopy_upkeep::Executor;
+use http::{HeaderValue, Request};
+use kube::client::Body;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Status;
 use kube::{Client, Config};
@@ -20,6 +23,7 @@ use crate::applied::Applied;
 use crate::inventory::Unreadable;
 use crate::kinds::Kinds;
 use crate::object::ObjectName;
+use crate::rights::MissingRight;
 
 /// The longest wait for one answer. An API server gives up on a request after 60 s itself; half of
 /// that tells an agent of a hung server while the rest of its work is still fresh.
@@ -70,7 +74,7 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// The server said no, in its own words.
-    #[error("the API server answered {}: {}", .0.reason, .0.message)]
+    #[error("{}", answered(.0))]
     Answer(Box<Status>),
     /// No answer came within [`REQUEST_TIMEOUT`].
     #[error("the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
@@ -94,10 +98,23 @@ pub struct Failed {
     pub source: RequestError,
 }
 
+/// What a server answered, and what to do about it where that is clear.
+fn answered(status: &Status) -> String {
+    match MissingRight::read(&status.message).filter(|_| status.code == 403) {
+        Some(missing) => missing.to_string(),
+        None => format!("the API server answered {}: {}", status.reason, status.message),
+    }
+}
+
 impl RequestError {
     /// Says what the request was for.
     pub(crate) fn while_doing(self, doing: impl Into<String>) -> Failed {
         Failed { doing: doing.into(), source: self }
+    }
+
+    /// Whether the server said that the agent may not.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Answer(status) if status.code == 403)
     }
 
     /// Whether the server said that the object does not exist.
@@ -131,6 +148,22 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
         Ok(Self::new(client))
+    }
+
+    /// A client whose requests count as those of a service account; with none, as the agent's own. It
+    /// shares the agent's connection.
+    pub(crate) fn acting(&self, executor: Option<&Executor>) -> Client {
+        let Some(executor) = executor else { return self.client.clone() };
+        // A name that is none comes from an inventory that somebody changed: nobody gave rights to that user.
+        let user =
+            HeaderValue::from_str(&executor.user()).unwrap_or(HeaderValue::from_static("system:anonymous"));
+        let client = self.client.clone();
+        let acting = tower::service_fn(move |mut request: Request<Body>| {
+            request.headers_mut().insert("impersonate-user", user.clone());
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        Client::new(acting, self.client.default_namespace().to_owned())
     }
 
     /// Uses a client that is already configured.

@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use canopy_model::Uid;
 use canopy_upkeep::{DeleteOption, PropagationPolicy};
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::ResourceExt;
 use kube::api::{self, DeleteParams, DynamicObject, PartialObjectMeta, Preconditions};
+use kube::{Client, ResourceExt};
 
 use crate::applyset;
 use crate::cluster::{CONCURRENCY, Cluster, Failed, RequestError, bounded};
+use crate::inventory::Extent;
 use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
 
@@ -35,6 +36,14 @@ impl Progress {
     }
 }
 
+/// What the cluster remembers of a set that is to go.
+struct Kept {
+    extent: Extent,
+    option: DeleteOption,
+    /// In whose name it goes.
+    writer: Client,
+}
+
 /// A live object of a set.
 pub(crate) struct Found {
     pub(crate) name: ObjectName,
@@ -46,18 +55,21 @@ impl Cluster {
     /// Deletes everything of a workload, dependents first, and says what is not gone yet. Call it
     /// until it is done; a workload that is not there is done.
     pub async fn delete(&self, uid: Uid) -> Result<Progress, Failed> {
-        let (mut kinds, option) = self.inventory_of(uid).await?;
-        kinds.extend(self.applied.members(uid).into_keys().map(|name| name.kind));
-        if !kinds.is_empty() {
+        let Kept { mut extent, option, writer } = self.kept(uid).await?;
+        for name in self.applied.members(uid).into_keys() {
+            extent.kinds.insert(name.kind);
+            extent.namespaces.extend(name.namespace);
+        }
+        if !extent.kinds.is_empty() {
             self.applied.unsettle(uid);
         }
 
-        let members = self.orphan(self.members(uid, &kinds).await?, &option).await?;
+        let members = self.orphan(self.members(uid, &extent).await?, &option, &writer).await?;
         let (last, first): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|found| found.name.kind.is_foundation());
-        let mut remaining = self.remove_all(uid, first, api::PropagationPolicy::Foreground).await?;
+        let mut remaining = self.remove_all(uid, first, api::PropagationPolicy::Foreground, &writer).await?;
         if remaining.is_empty() {
-            remaining = self.remove_all(uid, last, api::PropagationPolicy::Foreground).await?;
+            remaining = self.remove_all(uid, last, api::PropagationPolicy::Foreground, &writer).await?;
         } else {
             remaining.extend(last.into_iter().map(|found| found.name));
         }
@@ -70,18 +82,22 @@ impl Cluster {
 
     /// Leaves everything of a workload where it is, as nobody's, and forgets it.
     pub async fn let_go_all(&self, uid: Uid) -> Result<(), Failed> {
-        let (kinds, _) = self.inventory_of(uid).await?;
+        let Kept { extent, writer, .. } = self.kept(uid).await?;
         self.applied.unsettle(uid);
         let all = DeleteOption { propagation_policy: PropagationPolicy::Orphan, ..DeleteOption::default() };
-        self.orphan(self.members(uid, &kinds).await?, &all).await?;
+        self.orphan(self.members(uid, &extent).await?, &all, &writer).await?;
         self.forget(uid).await
     }
 
-    /// The kinds that a set may have, and what becomes of it; neither when it is not there.
-    async fn inventory_of(&self, uid: Uid) -> Result<(BTreeSet<GroupKind>, DeleteOption), Failed> {
+    /// What the cluster remembers of a set; nothing when it is not there.
+    async fn kept(&self, uid: Uid) -> Result<Kept, Failed> {
         let inventory = self.inventory(uid).await;
         let inventory = inventory.map_err(|error| error.while_doing("reading the inventory of the set"))?;
-        Ok(inventory.map(|inventory| (inventory.extent.kinds, inventory.delete_option)).unwrap_or_default())
+        let executor = inventory.as_ref().and_then(|inventory| inventory.executor.as_ref());
+        let writer = self.acting(executor);
+        let (extent, option) =
+            inventory.map(|inventory| (inventory.extent, inventory.delete_option)).unwrap_or_default();
+        Ok(Kept { extent, option, writer })
     }
 
     /// Nothing is left of a set.
@@ -92,26 +108,42 @@ impl Cluster {
         Ok(())
     }
 
-    /// The live objects of a set, among these kinds. A kind that is no longer served has none.
-    pub(crate) async fn members(&self, uid: Uid, kinds: &BTreeSet<GroupKind>) -> Result<Vec<Found>, Failed> {
-        let listing = kinds.iter().map(|kind| async move {
-            self.members_of(uid, kind).await.map_err(|error| error.while_doing(format!("listing {kind}")))
+    /// The live objects of a set, where it may have any. A kind that is no longer served has none.
+    pub(crate) async fn members(&self, uid: Uid, extent: &Extent) -> Result<Vec<Found>, Failed> {
+        let listing = extent.kinds.iter().map(|kind| async move {
+            self.members_of(uid, kind, &extent.namespaces)
+                .await
+                .map_err(|error| error.while_doing(format!("listing {kind}")))
         });
         let listing: Vec<_> = listing.collect();
         let found: Vec<Vec<Found>> = stream::iter(listing).buffered(CONCURRENCY).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn members_of(&self, uid: Uid, group_kind: &GroupKind) -> Result<Vec<Found>, RequestError> {
+    async fn members_of(
+        &self,
+        uid: Uid,
+        group_kind: &GroupKind,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<Vec<Found>, RequestError> {
         let Some(kind) = self.kinds.find_any(group_kind).await? else { return Ok(Vec::new()) };
-        let listed = bounded(kind.api(&self.client, None).list_metadata(&applyset::members(uid))).await;
+        let listed = match self.list_members(uid, &kind, None).await {
+            // An agent with rights in its namespaces alone looks into each of them.
+            Err(error) if error.is_forbidden() && kind.namespaced => {
+                let each = namespaces.iter().map(|namespace| self.list_members(uid, &kind, Some(namespace)));
+                let each: Vec<_> = each.collect();
+                let listed: Result<Vec<_>, _> = stream::iter(each).buffered(CONCURRENCY).try_collect().await;
+                listed.map(|listed| listed.into_iter().flatten().collect())
+            }
+            listed => listed,
+        };
         let found = |metadata: PartialObjectMeta<DynamicObject>| Found {
             name: ObjectName::of(group_kind, &metadata),
             kind: kind.clone(),
             metadata,
         };
         match listed {
-            Ok(list) => Ok(list.items.into_iter().filter(|item| !is_controlled(item)).map(found).collect()),
+            Ok(items) => Ok(items.into_iter().filter(|item| !is_controlled(item)).map(found).collect()),
             Err(error) if error.is_not_found() => {
                 self.kinds.forget(&kind);
                 Ok(Vec::new())
@@ -120,17 +152,28 @@ impl Cluster {
         }
     }
 
+    async fn list_members(
+        &self,
+        uid: Uid,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<Vec<PartialObjectMeta<DynamicObject>>, RequestError> {
+        let listed = kind.api(&self.client, namespace);
+        Ok(bounded(listed.list_metadata(&applyset::members(uid))).await?.items)
+    }
+
     /// Lets go of what is to stay; returns the others.
     pub(crate) async fn orphan(
         &self,
         members: Vec<Found>,
         option: &DeleteOption,
+        writer: &Client,
     ) -> Result<Vec<Found>, Failed> {
         let (stay, leave): (Vec<_>, Vec<_>) = members.into_iter().partition(|Found { name, .. }| {
             option.orphans(&name.kind.group, &name.kind.kind, name.namespace.as_deref(), &name.name)
         });
         for Found { name, kind, .. } in stay {
-            match self.let_go(&name, &kind).await {
+            match self.let_go(&name, &kind, writer).await {
                 Err(error) if !error.is_not_found() => {
                     return Err(error.while_doing(format!("letting go of {name}")));
                 }
@@ -147,6 +190,7 @@ impl Cluster {
         uid: Uid,
         found: Vec<Found>,
         propagation: api::PropagationPolicy,
+        writer: &Client,
     ) -> Result<Vec<ObjectName>, Failed> {
         let outcomes: Vec<_> = stream::iter(found)
             .map(|found| {
@@ -154,7 +198,7 @@ impl Cluster {
                 async move {
                     let name = found.name.clone();
                     let doing = format!("deleting {name}");
-                    let gone = self.remove(uid, found, propagation).await;
+                    let gone = self.remove(uid, found, propagation, writer).await;
                     gone.map(|gone| (!gone).then_some(name)).map_err(|error| error.while_doing(doing))
                 }
             })
@@ -170,11 +214,13 @@ impl Cluster {
         uid: Uid,
         found: Found,
         propagation: api::PropagationPolicy,
+        writer: &Client,
     ) -> Result<bool, RequestError> {
         let Found { name, kind, mut metadata } = found;
         // Nobody may begin to use a foundation between the look and the deletion.
         let _turn = if name.kind.is_foundation() { Some(self.turn.lock().await) } else { None };
-        let api = kind.api(&self.client, name.namespace.as_deref());
+        let of = |client| kind.api(client, name.namespace.as_deref());
+        let (api, written) = (of(&self.client), of(writer));
         for attempt in 1.. {
             if metadata.labels().get(applyset::LABEL_UID) != Some(&uid.to_string()) {
                 return Ok(true);
@@ -182,7 +228,7 @@ impl Cluster {
             if metadata.metadata.deletion_timestamp.is_some() {
                 return Ok(false);
             }
-            if name.kind.is_foundation() && self.let_go_if_used(uid, &name, &kind).await? {
+            if name.kind.is_foundation() && self.let_go_if_used(uid, &name, &kind, writer).await? {
                 return Ok(true);
             }
             let exactly_this =
@@ -192,7 +238,7 @@ impl Cluster {
                 preconditions: Some(exactly_this),
                 ..DeleteParams::default()
             };
-            match bounded(api.delete(&name.name, &params)).await {
+            match bounded(written.delete(&name.name, &params)).await {
                 Ok(answer) => return Ok(answer.is_right()),
                 Err(error) if error.is_not_found() => return Ok(true),
                 Err(RequestError::Answer(status)) if status.code == 409 && attempt < ATTEMPTS_MAX => {

@@ -5,6 +5,7 @@
 //! one, and the one who owns it lets go of it when others still use it.
 
 use canopy_model::Uid;
+use kube::Client;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -29,20 +30,26 @@ impl Cluster {
         uid: Uid,
         name: &ObjectName,
         kind: &Kind,
+        writer: &Client,
     ) -> Result<bool, RequestError> {
         if !self.is_used_by_others(uid, name, kind).await? {
             return Ok(false);
         }
-        self.let_go(name, kind).await?;
+        self.let_go(name, kind, writer).await?;
         tracing::info!(%uid, object = %name, "stays: other workloads use it");
         Ok(true)
     }
 
     /// Takes the labels off an object: it is nobody's from now on.
-    pub(crate) async fn let_go(&self, name: &ObjectName, kind: &Kind) -> Result<(), RequestError> {
+    pub(crate) async fn let_go(
+        &self,
+        name: &ObjectName,
+        kind: &Kind,
+        writer: &Client,
+    ) -> Result<(), RequestError> {
         let labels = json!({"metadata": {"labels": {LABEL_UID: null, LABEL_PART_OF: null}}});
         let manager = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api = kind.api(&self.client, name.namespace.as_deref());
+        let api = kind.api(writer, name.namespace.as_deref());
         bounded(api.patch_metadata(&name.name, &manager, &Patch::Merge(labels))).await.map(drop)
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use canopy_model::{Boot, Cursor, Digest, Home, Incarnation, ObjectName, Uid};
-use canopy_upkeep::DeleteOption;
+use canopy_upkeep::{DeleteOption, Executor, Upkeep};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -33,6 +33,7 @@ const HOME: &str = "canopy.dev/home";
 const BORN: &str = "canopy.dev/home-born";
 const PLACEMENTS: &str = "canopy.dev/placements";
 const DELETE_OPTION: &str = "canopy.dev/delete-option";
+const EXECUTOR: &str = "canopy.dev/executor";
 
 /// What the cluster remembers about one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +99,8 @@ pub(crate) struct Inventory {
     pub(crate) extent: Extent,
     /// What becomes of its objects when the workload leaves.
     pub(crate) delete_option: DeleteOption,
+    /// In whose name they are deleted then.
+    pub(crate) executor: Option<Executor>,
 }
 
 /// The parameters for what is Canopy's own: take the fields, whoever holds them.
@@ -138,7 +141,8 @@ impl Inventory {
             home: bundle.home.clone(),
             placements: bundle.placements.clone(),
         };
-        Self { held, extent, delete_option: bundle.upkeep.delete_option.clone() }
+        let Upkeep { delete_option, executor, .. } = bundle.upkeep.clone();
+        Self { held, extent, delete_option, executor }
     }
 
     fn to_config_map(&self) -> ConfigMap {
@@ -148,11 +152,10 @@ impl Inventory {
             names.join(",")
         };
         let kinds = join(self.extent.kinds.iter().map(ToString::to_string).collect());
-        let others = self.extent.namespaces.iter().filter(|namespace| *namespace != NAMESPACE);
         let mut annotations = BTreeMap::from([
             (TOOLING, TOOLING_VALUE.to_owned()),
             (GROUP_KINDS, kinds),
-            (NAMESPACES, join(others.cloned().collect())),
+            (NAMESPACES, join(self.extent.namespaces.iter().cloned().collect())),
             (UID, uid.to_string()),
             (PROJECT, name.project.to_string()),
             (NAME, name.name.to_string()),
@@ -164,6 +167,8 @@ impl Inventory {
             annotations
                 .extend(serde_json::to_string(&self.delete_option).map(|option| (DELETE_OPTION, option)));
         }
+        let executor = self.executor.as_ref().and_then(|executor| serde_json::to_string(executor).ok());
+        annotations.extend(executor.map(|executor| (EXECUTOR, executor)));
         annotations.extend(revision.map(|revision| (REVISION, revision.to_string())));
         ConfigMap {
             metadata: ObjectMeta {
@@ -194,7 +199,8 @@ impl Inventory {
         };
         let extent = fields.extent()?;
         let delete_option = fields.optional(DELETE_OPTION, |option| serde_json::from_str(option).ok())?;
-        Ok(Some(Self { held, extent, delete_option: delete_option.unwrap_or_default() }))
+        let executor = fields.optional(EXECUTOR, |executor| serde_json::from_str(executor).ok())?;
+        Ok(Some(Self { held, extent, delete_option: delete_option.unwrap_or_default(), executor }))
     }
 }
 
@@ -331,6 +337,10 @@ mod tests {
                 propagation_policy: PropagationPolicy::Orphan,
                 ..Default::default()
             },
+            executor: serde_json::from_str(
+                r#"{"subject": {"serviceAccount": {"namespace": "line-7", "name": "installer"}}}"#,
+            )
+            .ok(),
         }
     }
 
@@ -366,7 +376,7 @@ mod tests {
         for annotation in [TOOLING, GROUP_KINDS, NAMESPACES, PROJECT, NAME, HOME, BORN, PLACEMENTS] {
             assert!(read(annotation, None).unwrap_err().to_string().contains("is missing"), "{annotation}");
         }
-        for annotation in [TOOLING, PROJECT, HOME, BORN, REVISION, DELETE_OPTION] {
+        for annotation in [TOOLING, PROJECT, HOME, BORN, REVISION, DELETE_OPTION, EXECUTOR] {
             assert!(read(annotation, Some("canopy/ ?")).is_err(), "{annotation}");
         }
     }

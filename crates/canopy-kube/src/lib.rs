@@ -11,10 +11,11 @@
 //! - [`cluster`]: the connection and its bounds; `kinds`: discovery, cached;
 //! - `applyset` and `inventory`: what the cluster itself remembers of a set;
 //! - [`apply`] and [`delete`]: how sets change; `update` and `ignored`: one object, by the strategy
-//!   that its workload chose; `foundation`: namespaces and definitions, which workloads share;
-//! - [`health`] and `ownership`: what one live object says about itself, and whether it drifted;
+//!   that its workload chose; `foundation`: namespaces and definitions, which workloads share; `rights`: what
+//!   an administrator has to grant;
+//! - [`health`], `pods`, `feedback` and `ownership`: what one live object says, and whether it drifted;
 //! - `applied`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
-//!   how it is told;
+//!   how it is told; `why`: what is below an object that is not well;
 //! - `claims`: what the cluster says about itself; [`machines`]: its nodes, and what they have.
 //!
 //! Invariants: an object is deleted only in a state in which its label names the workload's uid and no
@@ -29,6 +30,7 @@ pub mod bundle;
 mod claims;
 pub mod cluster;
 pub mod delete;
+mod feedback;
 mod foundation;
 pub mod health;
 mod ignored;
@@ -37,9 +39,12 @@ mod kinds;
 pub mod machines;
 pub mod object;
 mod ownership;
+mod pods;
+mod rights;
 mod update;
 mod view;
 pub mod watch;
+mod why;
 
 pub use apply::{ApplyError, Refusal};
 pub use bundle::Bundle;
@@ -48,5 +53,6 @@ pub use delete::Progress;
 pub use inventory::{Held, Unreadable};
 pub use machines::Counted;
 pub use object::ObjectName;
+pub use rights::MissingRight;
 pub use update::Reason;
 pub use watch::Observed;

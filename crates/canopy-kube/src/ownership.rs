@@ -8,13 +8,18 @@
 //! somebody adds beside ours is none either; a field that was changed and changed back is
 //! drift once, until the next apply takes it back.
 
-use canopy_model::Health;
+use std::collections::BTreeMap;
+
+use canopy_model::{FeedbackValue, Health, Uid};
+use canopy_upkeep::JsonPath;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use sha2::{Digest, Sha256};
 
 use crate::applyset::{FIELD_MANAGER, LABEL_UID};
+use crate::feedback;
 use crate::health::health;
+use crate::object::ObjectName;
 
 /// One state of one object, reduced to what Canopy concludes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) health: Health,
     /// Why, in a few words.
     pub(crate) message: String,
+    /// What the workloads that name it ask to be told.
+    pub(crate) feedback: BTreeMap<Uid, Vec<FeedbackValue>>,
 }
 
 impl Seen {
@@ -41,6 +48,14 @@ impl Seen {
             owned: owned_fields(object),
             health,
             message,
+            feedback: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what a workload asks to be told of it.
+    pub(crate) fn tell(&mut self, uid: Uid, object: &DynamicObject, name: &ObjectName, rules: &[JsonPath]) {
+        if !rules.is_empty() {
+            self.feedback.insert(uid, feedback::values(object, name, rules));
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Brings one object to what its manifest says, by the strategy that its workload chose for it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use canopy_model::Uid;
-use canopy_upkeep::{StrategyType, UpdateStrategy};
-use kube::ResourceExt;
+use canopy_upkeep::{JsonPath, StrategyType, UpdateStrategy};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::Status;
+use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
 use crate::applied::Member;
@@ -20,6 +21,7 @@ use crate::ignored;
 use crate::kinds::Kind;
 use crate::object::{GroupKind, ObjectName};
 use crate::ownership::Seen;
+use crate::rights::MissingRight;
 
 /// The longest wait for a kind whose definition is in the same bundle. API servers serve a new
 /// definition within a second or two; a definition that needs longer is broken.
@@ -68,6 +70,15 @@ pub enum Reason {
     /// The old object, which is to be made anew, takes its time to go.
     #[error("is being deleted to be made anew")]
     Leaving,
+    /// Other managers hold fields of it, and it is not to take them.
+    #[error(
+        "others hold fields of it: {0}; to take them set serverSideApply.force, to leave them name them in \
+         ignoreFields"
+    )]
+    Held(String),
+    /// A right is missing.
+    #[error("{0}")]
+    Forbidden(MissingRight),
     /// The API server said no.
     #[error("{reason}: {message}")]
     Rejected {
@@ -94,6 +105,8 @@ impl From<RequestError> for Obstacle {
 pub(crate) struct Task {
     pub(crate) manifest: Manifest,
     pub(crate) strategy: UpdateStrategy,
+    /// What of it is told.
+    pub(crate) feedback: Arc<[JsonPath]>,
     /// Whether the object becomes, or stays, the workload's own.
     pub(crate) owned: bool,
 }
@@ -102,7 +115,9 @@ pub(crate) struct Task {
 struct Wanted<'a> {
     task: &'a Task,
     object: DynamicObject,
+    /// Read by the agent, written in the name of the workload's executor.
     api: Api<DynamicObject>,
+    written: Api<DynamicObject>,
 }
 
 impl Cluster {
@@ -112,8 +127,9 @@ impl Cluster {
         uid: Uid,
         task: &Task,
         defined: &BTreeSet<GroupKind>,
+        writer: &Client,
     ) -> Result<Member, Obstacle> {
-        let Task { manifest, strategy, owned } = task;
+        let Task { manifest, strategy, feedback, owned } = task;
         let kind = self.served_kind(manifest, defined).await?;
         if kind.namespaced && manifest.name.namespace.is_none() {
             return Err(Obstacle::Refused(Reason::NoNamespace));
@@ -124,10 +140,10 @@ impl Cluster {
             object.labels_mut().insert(LABEL_UID.to_owned(), uid.to_string());
             object.labels_mut().insert(LABEL_PART_OF.to_owned(), applyset::id(uid));
         }
-        let api = kind.api(&self.client, manifest.name.namespace.as_deref());
-        let wanted = Wanted { task, object, api };
+        let of = |client| kind.api(client, manifest.name.namespace.as_deref());
+        let wanted = Wanted { task, object, api: of(&self.client), written: of(writer) };
         let live = match strategy.kind {
-            StrategyType::ReadOnly => self.watched_only(uid, &wanted, &kind).await,
+            StrategyType::ReadOnly => self.watched_only(uid, &wanted, &kind, writer).await,
             StrategyType::CreateOnly => match wanted.live().await {
                 Ok(None) => wanted.applied().await.map(Some),
                 found => found,
@@ -141,7 +157,12 @@ impl Cluster {
             }
             live => live.map_err(|error| self.obstacle(&wanted, &kind, error)),
         };
-        Ok(Member { kind: Some(kind), strategy: strategy.kind, accepted: live?.as_ref().map(Seen::of) })
+        let accepted = live?.map(|live| {
+            let mut seen = Seen::of(&live);
+            seen.tell(uid, &live, &manifest.name, feedback);
+            seen
+        });
+        Ok(Member { kind: Some(kind), strategy: strategy.kind, feedback: feedback.clone(), accepted })
     }
 
     /// An object that is only watched; it is let go of if it was the workload's own.
@@ -150,11 +171,12 @@ impl Cluster {
         uid: Uid,
         wanted: &Wanted<'_>,
         kind: &Kind,
+        writer: &Client,
     ) -> Result<Option<DynamicObject>, RequestError> {
         let live = wanted.live().await?;
         let owner = live.as_ref().and_then(|live| live.labels().get(LABEL_UID));
         if owner == Some(&uid.to_string()) {
-            self.let_go(&wanted.task.manifest.name, kind).await?;
+            self.let_go(&wanted.task.manifest.name, kind, writer).await?;
             return wanted.live().await;
         }
         Ok(live)
@@ -178,7 +200,7 @@ impl Cluster {
             }
             let exactly_this = Preconditions { uid: old.uid(), resource_version: old.resource_version() };
             let params = DeleteParams { preconditions: Some(exactly_this), ..DeleteParams::background() };
-            match bounded(wanted.api.delete(&name.name, &params)).await {
+            match bounded(wanted.written.delete(&name.name, &params)).await {
                 Err(RequestError::Answer(status)) if status.code == 409 && attempt < ATTEMPTS_MAX => {}
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {
@@ -244,13 +266,13 @@ impl Wanted<'_> {
             object = ignored::leave(&object, &live, &options.ignore_fields);
         }
         let params = PatchParams { force: options.force, ..PatchParams::apply(FIELD_MANAGER) };
-        bounded(self.api.patch(self.name(), &params, &Patch::Apply(&object))).await
+        bounded(self.written.patch(self.name(), &params, &Patch::Apply(&object))).await
     }
 
     /// Made, or with the manifest merged over what is there.
     async fn merged(&self) -> Result<DynamicObject, RequestError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        match bounded(self.api.patch(self.name(), &params, &Patch::Merge(&self.object))).await {
+        match bounded(self.written.patch(self.name(), &params, &Patch::Merge(&self.object))).await {
             Err(error) if error.is_not_found() => self.applied().await,
             merged => merged,
         }
@@ -272,7 +294,22 @@ fn is_immutable(status: &Status) -> bool {
     status.code == 422 && IMMUTABLE.iter().any(|words| status.message.contains(words))
 }
 
-fn reason(name: &ObjectName, status: &Status) -> Reason {
+/// Who holds which field, of the refusal of a server-side apply.
+fn held_by_others(status: &Status) -> Option<String> {
+    let causes = status.details.as_ref().filter(|_| status.code == 409)?.causes.iter();
+    let held = causes.filter(|cause| cause.reason == "FieldManagerConflict");
+    let held: Vec<_> = held.map(|cause| format!("{} ({})", cause.field, cause.message)).collect();
+    (!held.is_empty()).then(|| shorten(&held.join(", ")))
+}
+
+/// Why an object is refused.
+pub(crate) fn reason(name: &ObjectName, status: &Status) -> Reason {
+    if let Some(missing) = MissingRight::read(&status.message).filter(|_| status.code == 403) {
+        return Reason::Forbidden(missing);
+    }
+    if let Some(held) = held_by_others(status) {
+        return Reason::Held(held);
+    }
     let missing =
         status.details.as_ref().filter(|details| status.code == 404 && details.kind == "namespaces");
     match (missing, &name.namespace) {

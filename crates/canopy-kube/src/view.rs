@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use canopy_model::{Health, Uid};
+use canopy_model::{FeedbackValue, Health, Uid};
 use canopy_upkeep::StrategyType;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 
 use crate::applied::{Member, Set, Sets};
 use crate::health::severity;
-use crate::object::ObjectName;
+use crate::kinds::Kind;
+use crate::object::{GroupKind, ObjectName};
 use crate::ownership::Seen;
 use crate::watch::{Observed, Scope};
 
@@ -41,7 +42,9 @@ pub(crate) struct View {
     live: BTreeMap<ObjectName, Live>,
     /// The objects named so far by a list that is under way.
     listing: BTreeMap<Scope, BTreeSet<ObjectName>>,
-    /// The watches that the server forbids, in its words.
+    /// The kinds that may be watched in some namespaces only.
+    narrow: BTreeSet<GroupKind>,
+    /// The watches that the server forbids, and why.
     forbidden: BTreeMap<Scope, String>,
 }
 
@@ -53,13 +56,35 @@ impl View {
         self.applied = sets;
         let wanted: BTreeSet<_> = self.applied.values().flat_map(|set| set.members.keys()).collect();
         self.live.retain(|name, live| {
-            let told = watched.contains(&Scope::Ours(name.kind.clone()))
-                || watched.contains(&Scope::One(name.clone()));
+            let mut scopes = vec![Scope::Ours(name.kind.clone()), Scope::One(name.clone())];
+            scopes
+                .extend(name.namespace.clone().map(|namespace| Scope::OursIn(name.kind.clone(), namespace)));
+            let told = scopes.iter().any(|scope| watched.contains(scope));
             told && (matches!(live, Live::There(_)) || wanted.contains(name))
         });
         self.listing.retain(|scope, _| watched.contains(scope));
         self.forbidden.retain(|scope, _| watched.contains(scope));
         changed
+    }
+
+    /// What to watch for an object of a set.
+    pub(crate) fn scope(&self, name: &ObjectName, member: &Member) -> Scope {
+        match &name.namespace {
+            _ if member.strategy == StrategyType::ReadOnly => Scope::One(name.clone()),
+            Some(namespace) if self.narrow.contains(&name.kind) => {
+                Scope::OursIn(name.kind.clone(), namespace.clone())
+            }
+            _ => Scope::Ours(name.kind.clone()),
+        }
+    }
+
+    /// Notes that a kind may not be watched in all namespaces at once; says whether watching each by
+    /// itself is another way.
+    pub(crate) fn narrow(&mut self, scope: &Scope) -> bool {
+        let Scope::Ours(kind) = scope else { return false };
+        let mut members = self.applied.values().flat_map(|set| set.members.keys());
+        let namespaced = members.any(|name| name.kind == *kind && name.namespace.is_some());
+        namespaced && self.narrow.insert(kind.clone())
     }
 
     /// Notes that the server forbids a watch; returns the workloads to look at again, none when it is
@@ -81,10 +106,7 @@ impl View {
     }
 
     fn note(&mut self, scope: &Scope, event: Event<DynamicObject>) -> BTreeSet<Uid> {
-        let kind = match scope {
-            Scope::Ours(kind) => kind,
-            Scope::One(name) => &name.kind,
-        };
+        let kind = scope.kind();
         match event {
             Event::Init => {
                 self.listing.insert(scope.clone(), BTreeSet::new());
@@ -93,16 +115,26 @@ impl View {
             Event::InitApply(object) => {
                 let name = ObjectName::of(kind, &object);
                 self.listing.entry(scope.clone()).or_default().insert(name.clone());
-                self.put(name, Live::There(Seen::of(&object)))
+                self.put_object(name, &object)
             }
             Event::InitDone => self.end_listing(scope),
-            Event::Apply(object) => self.put(ObjectName::of(kind, &object), Live::There(Seen::of(&object))),
+            Event::Apply(object) => self.put_object(ObjectName::of(kind, &object), &object),
             Event::Delete(object) => {
                 let name = ObjectName::of(kind, &object);
                 let version = self.version(&name).max(Seen::of(&object).version);
                 self.put(name, Live::Gone(version))
             }
         }
+    }
+
+    fn put_object(&mut self, name: ObjectName, object: &DynamicObject) -> BTreeSet<Uid> {
+        let mut seen = Seen::of(object);
+        for (uid, set) in &self.applied {
+            if let Some(member) = set.members.get(&name) {
+                seen.tell(*uid, object, &name, &member.feedback);
+            }
+        }
+        self.put(name, Live::There(seen))
     }
 
     fn put(&mut self, name: ObjectName, live: Live) -> BTreeSet<Uid> {
@@ -117,6 +149,11 @@ impl View {
         let known = self.live.keys().chain(self.applied.values().flat_map(|set| set.members.keys()));
         let told = |name: &ObjectName| match scope {
             Scope::Ours(kind) => name.kind == *kind && !self.is_only_watched(name),
+            Scope::OursIn(kind, namespace) => {
+                name.kind == *kind
+                    && name.namespace.as_ref() == Some(namespace)
+                    && !self.is_only_watched(name)
+            }
             Scope::One(one) => name == one,
         };
         let gone: Vec<_> = known.filter(|name| told(name) && !listed.contains(name)).cloned().collect();
@@ -147,43 +184,58 @@ impl View {
 
     /// The workloads that a watch is about.
     fn concerned_by(&self, scope: &Scope) -> BTreeSet<Uid> {
-        let about = |set: &Set| set.members.iter().any(|(name, member)| Scope::of(name, member) == *scope);
+        let about = |set: &Set| set.members.iter().any(|(name, member)| self.scope(name, member) == *scope);
         self.applied.iter().filter(|(_, set)| about(set)).map(|(uid, _)| *uid).collect()
     }
 
     /// What became of a workload; none while it is being changed.
-    pub(crate) fn conclude(&self, uid: Uid) -> Option<Observed> {
+    pub(crate) fn conclude(&self, uid: Uid) -> Option<Conclusion> {
         let set = self.applied.get(&uid).filter(|set| set.settled)?;
         let mut drifted = None;
         let mut worst = (Health::Healthy, String::new());
+        let mut unwell = None;
+        let mut feedback = Vec::new();
         for (name, member) in &set.members {
-            let verdict = match self.forbidden.get(&Scope::of(name, member)) {
+            let verdict = match self.forbidden.get(&self.scope(name, member)) {
                 Some(message) => unseen(message),
                 None => judge(uid, member, self.live.get(name)),
             };
+            feedback.extend(verdict.feedback);
             if verdict.drifted {
                 drifted.get_or_insert_with(|| format!("{name} was changed by somebody else"));
             }
             if severity(verdict.health) > severity(worst.0) {
                 worst = (verdict.health, format!("{name}: {}", verdict.message));
+                let kept = matches!(verdict.health, Health::Progressing | Health::Degraded);
+                unwell = member.kind.clone().filter(|_| kept).map(|kind| (kind, name.clone()));
             }
         }
         let (health, message) = worst;
         let message = if message.is_empty() { drifted.clone().unwrap_or_default() } else { message };
-        Some(Observed { uid, drifted: drifted.is_some(), health, message })
+        let observed = Observed { uid, drifted: drifted.is_some(), health, message, feedback };
+        Some(Conclusion { observed, unwell })
     }
+}
+
+/// What became of a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Conclusion {
+    pub(crate) observed: Observed,
+    /// The object that speaks for it, if something below that may tell why it is not well.
+    pub(crate) unwell: Option<(Kind, ObjectName)>,
 }
 
 struct Verdict {
     drifted: bool,
     health: Health,
     message: String,
+    feedback: Vec<FeedbackValue>,
 }
 
 /// Of an object that may not be watched nobody knows how it is.
 fn unseen(message: &str) -> Verdict {
-    let message = format!("what becomes of it is not seen, the agent needs list and watch for it: {message}");
-    Verdict { drifted: false, health: Health::Unknown, message }
+    let message = format!("what becomes of it is not seen: {message}");
+    Verdict { drifted: false, health: Health::Unknown, message, feedback: Vec::new() }
 }
 
 /// Compares an object as it was applied with its newest state.
@@ -192,9 +244,17 @@ fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
         drifted: member.accepted.is_some() && member.strategy != StrategyType::ReadOnly,
         health: Health::Missing,
         message: message.to_owned(),
+        feedback: Vec::new(),
     };
     let accepted = member.accepted.as_ref();
-    let live = live.filter(|live| accepted.is_none_or(|accepted| live.version() >= accepted.version));
+    // The answer to an apply, and what a watch told of the same version, are the same state; but what is
+    // to be told of it may have changed since the watch told it.
+    let live = live.filter(|live| {
+        accepted.is_none_or(|accepted| match live {
+            Live::There(seen) => seen.version > accepted.version,
+            Live::Gone(version) => *version >= accepted.version,
+        })
+    });
     let seen = match (live, accepted) {
         (Some(Live::There(seen)), _) | (None, Some(seen)) => seen,
         (Some(Live::Gone(_)), Some(_)) => return missing("was deleted by somebody else"),
@@ -210,13 +270,13 @@ fn judge(uid: Uid, member: &Member, live: Option<&Live>) -> Verdict {
         drifted: corrected && accepted.is_some_and(|accepted| accepted.owned != seen.owned),
         health: seen.health,
         message: seen.message.clone(),
+        feedback: seen.feedback.get(&uid).cloned().unwrap_or_default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::GroupKind;
     use serde_json::json;
 
     const UID: Uid = Uid(7);
@@ -254,7 +314,8 @@ mod tests {
             view.take(&Scope::Ours(kind()), event);
         }
         let message = message.to_owned();
-        assert_eq!(view.conclude(UID), Some(Observed { uid: UID, drifted, health, message }), "{shown}");
+        let observed = Observed { uid: UID, drifted, health, message, feedback: Vec::new() };
+        assert_eq!(view.conclude(UID).map(|it| it.observed), Some(observed), "{shown}");
     }
 
     #[test]
@@ -285,14 +346,14 @@ mod tests {
         let scope = Scope::Ours(kind());
         assert_eq!(view.forbid(&scope, "configmaps is forbidden"), BTreeSet::from([UID]));
         assert_eq!(view.forbid(&scope, "configmaps is forbidden"), BTreeSet::new(), "no news");
-        let told = view.conclude(UID).unwrap();
+        let told = view.conclude(UID).unwrap().observed;
         assert_eq!(told.health, Health::Unknown);
-        assert!(told.message.ends_with("needs list and watch for it: configmaps is forbidden"), "{told:?}");
+        assert!(told.message.ends_with("is not seen: configmaps is forbidden"), "{told:?}");
         assert_eq!(view.take(&scope, Event::Init), BTreeSet::new());
-        assert_eq!(view.conclude(UID), Some(told));
+        assert_eq!(view.conclude(UID).unwrap().observed, told);
         let listed = Event::InitApply(object(5, UID, "f:data"));
         assert_eq!(view.take(&scope, listed), BTreeSet::from([UID]));
-        assert_eq!(view.conclude(UID).unwrap().health, Health::Healthy);
+        assert_eq!(view.conclude(UID).unwrap().observed.health, Health::Healthy);
     }
 
     #[test]

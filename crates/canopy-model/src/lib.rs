@@ -39,7 +39,8 @@ pub use path::Path;
 pub use placement::Placement;
 pub use record::{Record, Role};
 pub use status::{
-    Condition, Counts, Fleet, Health, MESSAGE_BYTES_MAX, Readiness, Report, Stamp, Summary, Sync, Work,
+    Condition, Counts, FEEDBACK_BYTES_MAX, FEEDBACK_MAX, Feedback, FeedbackValue, FieldValue, Fleet, Health,
+    MESSAGE_BYTES_MAX, Readiness, Report, Stamp, Summary, Sync, Work,
 };
 pub use time::{Now, Uptime, Wall};
 pub use uid::Uid;

@@ -8,6 +8,13 @@ use crate::{Digest, Home, Incarnation, ObjectName, Uid, Wall};
 /// and a small part of the 32 KiB that a store keeps of one value.
 pub const MESSAGE_BYTES_MAX: usize = 2048;
 
+/// The most values that a report carries of what a workload asks to be told: what a person reads of one
+/// workload on one cluster.
+pub const FEEDBACK_MAX: usize = 64;
+
+/// The most bytes that these values and their names take: a quarter of what a store keeps of a report.
+pub const FEEDBACK_BYTES_MAX: usize = 8 * 1024;
+
 /// Names one state of one row: the author's incarnation and the row's version in it. Compares for
 /// equality only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +103,54 @@ pub struct Work {
     pub message: String,
     /// The cluster refused the wanted revision.
     pub refused: bool,
+    /// What the workload asks to be told of its objects.
+    pub feedback: Feedback,
+}
+
+/// What a workload asks to be told of its objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Feedback {
+    /// In the order of objects, and of the rules that ask for them.
+    pub values: Vec<FeedbackValue>,
+    /// Further ones, for which a report has no room.
+    pub left_out: u32,
+}
+
+/// One value of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedbackValue {
+    /// The object, such as `Deployment line-7/web`.
+    pub object: String,
+    /// What the rule calls the value.
+    pub name: String,
+    /// The value.
+    pub value: FieldValue,
+}
+
+/// The value of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// A whole number.
+    Integer(i64),
+    /// A text, or any other number as text.
+    String(String),
+    /// Yes or no.
+    Boolean(bool),
+}
+
+impl Feedback {
+    /// Leaves out what is beyond [`FEEDBACK_MAX`] or [`FEEDBACK_BYTES_MAX`].
+    pub fn bound(&mut self) {
+        let mut bytes = 0;
+        let fits = |value: &FeedbackValue| {
+            let text = if let FieldValue::String(text) = &value.value { text.len() } else { 0 };
+            bytes += value.object.len() + value.name.len() + text;
+            bytes <= FEEDBACK_BYTES_MAX
+        };
+        let room = self.values.iter().take(FEEDBACK_MAX).map(fits).take_while(|fits| *fits).count();
+        let over = self.values.split_off(room).len();
+        self.left_out = self.left_out.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
+    }
 }
 
 /// How many clusters are in which state, for one workload.

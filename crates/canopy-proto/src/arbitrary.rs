@@ -415,9 +415,9 @@ fn work() -> impl Strategy<Value = Work> {
         Health::Missing,
         Health::Unknown,
     ]);
-    let said = any::<(String, bool)>();
+    let said = (any::<(String, bool)>(), feedback());
     (object_name(), home(), vec(uid(), 0..3), option::of(digest()), sync, health, said).prop_map(
-        |(name, home, placements, revision, sync, health, (message, refused))| Work {
+        |(name, home, placements, revision, sync, health, ((message, refused), feedback))| Work {
             name,
             home,
             placements,
@@ -426,8 +426,23 @@ fn work() -> impl Strategy<Value = Work> {
             health,
             message,
             refused,
+            feedback,
         },
     )
+}
+
+fn feedback() -> impl Strategy<Value = Feedback> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(FieldValue::Integer),
+        any::<String>().prop_map(FieldValue::String),
+        any::<bool>().prop_map(FieldValue::Boolean),
+    ];
+    let value = (any::<[String; 2]>(), value).prop_map(|([object, name], value)| FeedbackValue {
+        object,
+        name,
+        value,
+    });
+    (vec(value, 0..3), any::<u32>()).prop_map(|(values, left_out)| Feedback { values, left_out })
 }
 
 fn summary() -> impl Strategy<Value = Summary> {

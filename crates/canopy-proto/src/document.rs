@@ -84,8 +84,8 @@ pub struct Metadata {
     pub deletion_timestamp: Option<Timestamp>,
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 impl From<Metadata> for v1::Metadata {

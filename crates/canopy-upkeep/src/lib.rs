@@ -2,7 +2,15 @@
 //!
 //! The field names are those of Open Cluster Management's ManifestWork. An object is named by its
 //! kind, as its manifest names it, not by the plural that an API server serves it under.
+//!
+//! - here: how objects are kept, and what becomes of them;
+//! - [`feedback`]: what is told of them; [`executor`]: in whose name they are made.
 
+pub mod executor;
+pub mod feedback;
+
+pub use executor::Executor;
+pub use feedback::{FeedbackRule, FeedbackType, JsonPath};
 use serde::{Deserialize, Serialize};
 
 /// The most rules of one sort that one workload may have.
@@ -18,6 +26,9 @@ pub struct Upkeep {
     /// Exceptions from how they are kept; the first that matches an object counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifest_configs: Vec<ManifestConfig>,
+    /// In whose name they are made, changed and deleted; the agent's own without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Executor>,
 }
 
 /// What becomes of objects when their workload leaves.
@@ -62,6 +73,9 @@ pub struct ManifestConfig {
     /// How.
     #[serde(default)]
     pub update_strategy: UpdateStrategy,
+    /// Which values of them are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feedback_rules: Vec<FeedbackRule>,
 }
 
 /// Names objects; an empty field matches any.
@@ -159,7 +173,7 @@ pub enum Error {
     #[error("{field} has {count} entries, more than {RULES_MAX}")]
     TooMany {
         /// Where.
-        field: &'static str,
+        field: String,
         /// How many.
         count: usize,
     },
@@ -181,6 +195,36 @@ pub enum Error {
         /// What stands there.
         path: String,
     },
+    /// A path that names no values.
+    #[error(
+        "{field} is {path:?}, expected a JSONPath of at most {max} bytes such as .status.readyReplicas or \
+         .status.conditions[?(@.type==\"Ready\")].status",
+        max = feedback::PATH_BYTES_MAX
+    )]
+    FeedbackPath {
+        /// Where.
+        field: String,
+        /// What stands there.
+        path: String,
+    },
+    /// A value without a name.
+    #[error("{field} is {name:?}, expected a name of 1 to {max} bytes", max = feedback::NAME_BYTES_MAX)]
+    FeedbackName {
+        /// Where.
+        field: String,
+        /// What stands there.
+        name: String,
+    },
+    /// A service account that can't be.
+    #[error(
+        "spec.executor.subject.serviceAccount.{part} is {value:?}, expected the {part} of a service account"
+    )]
+    ServiceAccount {
+        /// Which part of its name.
+        part: &'static str,
+        /// What stands there.
+        value: String,
+    },
 }
 
 impl Upkeep {
@@ -199,17 +243,36 @@ impl Upkeep {
         for (at, config) in self.manifest_configs.iter().enumerate() {
             let field = format!("spec.manifestConfigs[{at}].updateStrategy.serverSideApply");
             config.update_strategy.validate(&field)?;
+            let field = format!("spec.manifestConfigs[{at}].feedbackRules");
+            bounded(&field, config.feedback_rules.len())?;
+            for (index, rule) in config.feedback_rules.iter().enumerate() {
+                rule.validate(&format!("{field}[{index}]"))?;
+            }
         }
-        Ok(())
+        self.executor.as_ref().map_or(Ok(()), Executor::validate)
     }
 
     /// How an object is kept.
     pub fn strategy(&self, group: &str, kind: &str, namespace: Option<&str>, name: &str) -> UpdateStrategy {
-        let config = self
-            .manifest_configs
-            .iter()
-            .find(|config| config.resource_identifier.matches(group, kind, namespace, name));
+        let config = self.config(group, kind, namespace, name);
         config.map(|config| config.update_strategy.clone()).unwrap_or_default()
+    }
+
+    /// Which values of an object are told.
+    pub fn feedback(&self, group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Vec<JsonPath> {
+        let rules = self.config(group, kind, namespace, name).map(|config| &config.feedback_rules);
+        rules.into_iter().flatten().flat_map(|rule| rule.paths(group, kind)).collect()
+    }
+
+    fn config(
+        &self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Option<&ManifestConfig> {
+        let mut configs = self.manifest_configs.iter();
+        configs.find(|config| config.resource_identifier.matches(group, kind, namespace, name))
     }
 }
 
@@ -280,8 +343,9 @@ pub fn fields(path: &str) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn bounded(field: &'static str, count: usize) -> Result<(), Error> {
-    if count > RULES_MAX { Err(Error::TooMany { field, count }) } else { Ok(()) }
+fn bounded(field: &str, count: usize) -> Result<(), Error> {
+    let too_many = || Error::TooMany { field: field.to_owned(), count };
+    if count > RULES_MAX { Err(too_many()) } else { Ok(()) }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -312,6 +376,7 @@ mod tests {
         let config = |kind: &str, strategy| ManifestConfig {
             resource_identifier: ResourceIdentifier { kind: kind.into(), ..Default::default() },
             update_strategy: UpdateStrategy { kind: strategy, ..Default::default() },
+            feedback_rules: Vec::new(),
         };
         let upkeep = Upkeep {
             manifest_configs: vec![

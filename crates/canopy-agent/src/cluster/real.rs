@@ -3,7 +3,7 @@
 use canopy_core::effect::Apply;
 use canopy_core::input::{ClusterEvent, Found, Survey};
 use canopy_kube::{ApplyError, Bundle, ConnectError, Counted, Held, Observed};
-use canopy_model::{Claims, Uid};
+use canopy_model::{Claims, Feedback, Uid};
 use canopy_proto::convert::one_line;
 use canopy_proto::revision::Content;
 use tokio::sync::mpsc;
@@ -86,8 +86,9 @@ impl Cluster for Real {
         });
         let mut observed = self.0.watch();
         tokio::spawn(async move {
-            while let Some(Observed { uid, drifted, health, message }) = observed.recv().await {
-                let event = ClusterEvent::Observed { uid, drifted, health, message };
+            while let Some(Observed { uid, drifted, health, message, feedback }) = observed.recv().await {
+                let feedback = Feedback { values: feedback, left_out: 0 };
+                let event = ClusterEvent::Observed { uid, drifted, health, message, feedback };
                 if events.send(event).await.is_err() {
                     return;
                 }

@@ -1,9 +1,11 @@
 //! `canopy describe`: all about one object, for people.
 
-use canopy_proto::admin::v1::{Condition, Inventory, Metadata, Object, object::Spec, status::Detail};
+use canopy_proto::admin::v1::{
+    ClusterWorkload, Condition, FeedbackValue, Inventory, Metadata, Object, feedback_value::Value,
+    object::Spec, status::Detail,
+};
 use canopy_proto::convert::inbound;
 use clap::Args;
-use serde_json::Value;
 
 use crate::args::Target;
 use crate::error::Error;
@@ -131,10 +133,12 @@ impl Page<'_, '_> {
                 if let Some(inventory) = cluster.inventory {
                     self.inventory(&inventory)?;
                 }
+                let values: Vec<_> = cluster.workloads.iter().flat_map(feedback).collect();
                 let rows = cluster.workloads.into_iter().map(|row| {
                     vec![format!("{}/{}", row.project, row.name), row.home, row.sync, row.health, row.message]
                 });
                 self.table(&["WORKLOAD", "HOME", "SYNC", "HEALTH", "MESSAGE"], rows.collect())?;
+                self.table(&["WORKLOAD", "OBJECT", "VALUE", "IS"], values)?;
                 self.machines(&cluster.machines)
             }
             // No hub tells of a machine alone.
@@ -196,11 +200,27 @@ impl Page<'_, '_> {
     }
 }
 
+/// The values that a workload asks to be told of its objects, each a row.
+fn feedback(workload: &ClusterWorkload) -> Vec<Vec<String>> {
+    let row = |object: &str, name: &str, value: String| {
+        vec![format!("{}/{}", workload.project, workload.name), object.to_owned(), name.to_owned(), value]
+    };
+    let shown = |value: &FeedbackValue| match &value.value {
+        Some(Value::Integer(integer)) => integer.to_string(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Boolean(boolean)) => boolean.to_string(),
+        None => String::new(),
+    };
+    let values = workload.feedback.iter().map(|value| row(&value.object, &value.name, shown(value)));
+    let left_out = Some(workload.feedback_left_out).filter(|left_out| *left_out > 0);
+    values.chain(left_out.map(|left_out| row("", "", format!("and {left_out} more")))).collect()
+}
+
 /// Kind and name of a manifest, never what it holds.
 fn manifest(text: &str) -> String {
-    let manifest: Value = serde_json::from_str(text).unwrap_or_default();
-    let part = |pointer| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or("?");
-    let name = match manifest.pointer("/metadata/namespace").and_then(Value::as_str) {
+    let manifest: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let part = |pointer| manifest.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or("?");
+    let name = match manifest.pointer("/metadata/namespace").and_then(serde_json::Value::as_str) {
         Some(namespace) => format!("{namespace}/{}", part("/metadata/name")),
         None => part("/metadata/name").to_owned(),
     };

@@ -352,6 +352,12 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         health: health.into(),
         // What an agent says may try to steer the reader's terminal.
         message: if health == "Healthy" { "" } else { "Deployment proposer: \u{1b}[31m0 of 2 ready" }.into(),
+        feedback: vec![v1::FeedbackValue {
+            object: "Deployment line/proposer".into(),
+            name: "ReadyReplicas".into(),
+            value: Some(v1::feedback_value::Value::Integer(2)),
+        }],
+        feedback_left_out: 0,
     };
     let status = v1::ClusterStatus {
         claims: HashMap::from([("kubeversion".into(), "v1.37.2".into()), ("platform".into(), "k3s".into())]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use canopy_model::{Boot, Digest, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
+use canopy_model::{Boot, Digest, Feedback, Health, MESSAGE_BYTES_MAX, Now, Report, Sync, Uid, Work};
 
 use super::state::{Agent, Doing, Observed, Retry, Wishes};
 use crate::durable::{Change, Held, Slot, Value};
@@ -112,8 +112,8 @@ impl Agent {
                     self.deleted(now, uid, error, step);
                 }
             }
-            ClusterEvent::Observed { uid, drifted, health, message } => {
-                self.observe(now, uid, health, Observed { drifted, message }, step);
+            ClusterEvent::Observed { uid, drifted, health, message, feedback } => {
+                self.observe(now, uid, (health, feedback), Observed { drifted, message }, step);
             }
             ClusterEvent::Surveyed(survey) => self.surveyed(now, survey, step),
             ClusterEvent::Claims(claims) => self.claim(claims, step),
@@ -125,9 +125,16 @@ impl Agent {
 
     /// The cluster tells how a workload is doing. That may come before the answer to an apply, and
     /// speak of what was changed since.
-    fn observe(&mut self, now: Now, uid: Uid, health: Health, observed: Observed, step: &mut Step) {
+    fn observe(
+        &mut self,
+        now: Now,
+        uid: Uid,
+        (health, feedback): (Health, Feedback),
+        observed: Observed,
+        step: &mut Step,
+    ) {
         let Some(mut work) = self.held.get(&uid).and_then(|held| held.report.work.clone()) else { return };
-        work.health = health;
+        (work.health, work.feedback) = (health, feedback);
         if !work.refused {
             work.message.clone_from(&observed.message);
         }
@@ -242,6 +249,7 @@ impl Agent {
                         health,
                         message,
                         refused: false,
+                        feedback: Default::default(),
                     });
                 }
             }
@@ -324,6 +332,7 @@ impl Agent {
         if let Some(work) = &mut report.work {
             work.sync = self.sync(uid, work);
             cut(&mut work.message);
+            work.feedback.bound();
         }
         let old = self.held.get(&uid);
         if old.is_some_and(|held| held.report == report) {

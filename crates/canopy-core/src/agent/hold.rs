@@ -67,6 +67,7 @@ mod tests {
             health: Default::default(),
             message: String::new(),
             refused: false,
+            feedback: Default::default(),
         };
         let held = Held { report: Report { stamp: None, work: Some(work) }, withdrawn: true };
         let mut agent = Agent::load(

@@ -52,6 +52,7 @@ impl Agent {
             health: Health::Progressing,
             message: String::new(),
             refused: false,
+            feedback: Default::default(),
         });
         work.placements.clone_from(&run.placements);
         work.home.clone_from(&run.home);
@@ -202,6 +203,7 @@ mod tests {
             health: Health::Healthy,
             message: String::new(),
             refused: false,
+            feedback: Default::default(),
         }
     }
 

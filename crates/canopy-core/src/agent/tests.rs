@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use canopy_model::{
-    Boot, Cursor, Digest, Health, Home, Incarnation, MESSAGE_BYTES_MAX, ObjectName, Path, Revision, Sync,
-    Uid, Wall, Work,
+    Boot, Cursor, Digest, FEEDBACK_MAX, Feedback, FeedbackValue, FieldValue, Health, Home, Incarnation,
+    MESSAGE_BYTES_MAX, ObjectName, Path, Revision, Sync, Uid, Wall, Work,
 };
 
 use super::*;
@@ -68,7 +68,17 @@ impl Rig {
 
     fn observe(&mut self, drifted: bool, message: &str) {
         let health = if message.is_empty() { Health::Healthy } else { Health::Progressing };
-        self.tell(ClusterEvent::Observed { uid: UID, drifted, health, message: message.to_owned() });
+        self.told(drifted, health, message, Feedback::default());
+    }
+
+    fn told(&mut self, drifted: bool, health: Health, message: &str, feedback: Feedback) {
+        self.tell(ClusterEvent::Observed {
+            uid: UID,
+            drifted,
+            health,
+            message: message.to_owned(),
+            feedback,
+        });
     }
 
     fn answer(&mut self, apply: &Apply, error: Option<&str>) {
@@ -107,6 +117,26 @@ fn what_a_cluster_says_is_cut_before_it_is_kept() {
     assert!(message.len() <= MESSAGE_BYTES_MAX && message.ends_with("ü…"), "{} bytes", message.len());
     rig.observe(false, "0 of 2 replicas available");
     assert!(rig.work().message.ends_with('…'), "a refusal is more urgent");
+}
+
+#[test]
+fn values_for_which_a_report_has_no_room_are_counted() {
+    let mut rig = Rig::new();
+    let apply = rig.ordered().unwrap();
+    rig.answer(&apply, None);
+    let value = |text: &str| FeedbackValue {
+        object: "ConfigMap line/rules".to_owned(),
+        name: "speed".to_owned(),
+        value: FieldValue::String(text.to_owned()),
+    };
+    for (values, kept) in
+        [(vec![value("1"); FEEDBACK_MAX + 3], FEEDBACK_MAX), (vec![value(&"1".repeat(3000)); 4], 2)]
+    {
+        let all = values.len();
+        rig.told(false, Health::Healthy, "", Feedback { values, left_out: 0 });
+        let Feedback { values, left_out } = rig.work().feedback;
+        assert_eq!((values.len(), left_out as usize), (kept, all - kept));
+    }
 }
 
 #[test]

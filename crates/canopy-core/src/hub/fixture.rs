@@ -121,6 +121,7 @@ impl Store {
             health: Default::default(),
             message: String::new(),
             refused: false,
+            feedback: Default::default(),
         });
         let report = Body::Report(Report { stamp, work });
         self.row(EdgeId::Child(press()), RowKind::Report, WORKLOAD, report, false);

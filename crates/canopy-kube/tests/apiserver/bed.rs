@@ -10,8 +10,9 @@ use canopy_testbed::{ControlPlane, tools};
 use canopy_upkeep::Upkeep;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, Patch, PatchParams};
+use kube::config::Kubeconfig;
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
@@ -48,6 +49,14 @@ impl Bed {
         Api::<Namespace>::all(client.clone()).create(&Default::default(), &object).await?;
         let cluster = Cluster::connect(Some(&plane.kubeconfig()), None).await?;
         Ok(Some(Self { plane, cluster, client, namespace: namespace.to_owned() }))
+    }
+
+    /// The cluster as somebody else sees it.
+    pub(crate) async fn as_user(&self, user: &str) -> Result<Cluster> {
+        let kubeconfig = Kubeconfig::read_from(self.plane.kubeconfig())?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        Ok(Cluster::new(Client::try_from(config)?))
     }
 
     pub(crate) fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {

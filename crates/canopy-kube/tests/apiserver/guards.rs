@@ -10,9 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use kube::config::Kubeconfig;
-use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, PATIENCE, bundle, delete_completely, held, kept, kinds, until};
@@ -139,10 +138,7 @@ async fn what_may_not_be_watched_names_the_missing_right() -> Result<()> {
     roles.create(&Default::default(), &serde_json::from_value(role)?).await?;
     let bindings = Api::<ClusterRoleBinding>::all(bed.client.clone());
     bindings.create(&Default::default(), &serde_json::from_value(binding)?).await?;
-    let kubeconfig = Kubeconfig::read_from(bed.plane.kubeconfig())?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    config.auth_info.impersonate = Some("blind".to_owned());
-    let blind = Cluster::new(Client::try_from(config)?);
+    let blind = bed.as_user("blind").await?;
 
     let mut observed = blind.watch();
     let rules = bundle(0xa3, "r1", vec![bed.config_map("rules", "1")]);
@@ -152,12 +148,14 @@ async fn what_may_not_be_watched_names_the_missing_right() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let told = until(&mut observed, |seen| seen.health == Health::Unknown).await?;
-    let begin =
-        "ConfigMap blind/rules: what becomes of it is not seen, the agent needs list and watch for it: ";
-    assert!(told.message.starts_with(begin) && told.message.contains("cannot watch"), "{told:?}");
+    assert_eq!(
+        told.message,
+        "ConfigMap blind/rules: what becomes of it is not seen: blind may not watch configmaps: grant it by a \
+         Role in namespace blind with the rule {apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"watch\"]}"
+    );
     assert_eq!(blind.claims().await?["platform"], "Other", "nodes may not be listed");
     let counted = blind.watch_machines().recv().await.context("nothing is told")?;
     assert_eq!(counted.machines, None);
-    assert!(counted.inventory.problem.contains("cannot list resource \"nodes\""), "{counted:?}");
+    assert!(counted.inventory.problem.contains("may not list nodes"), "{counted:?}");
     Ok(())
 }

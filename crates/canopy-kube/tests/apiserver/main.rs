@@ -2,11 +2,14 @@
 //!
 //! - [`bed`]: that control plane, and what the tests ask of it;
 //! - [`guards`]: what is never deleted, never lost, and never waits for another workload;
-//! - [`machines`]: the nodes.
+//! - [`machines`]: the nodes;
+//! - [`rights`]: what an agent does with few rights; [`why`]: what is told of objects.
 
 mod bed;
 mod guards;
 mod machines;
+mod rights;
+mod why;
 
 use anyhow::{Context, Result};
 use bed::{Bed, bundle, delete_completely, held, kept, kinds, revision, until};

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use canopy_model::labels::Operator;
 use canopy_model::{
-    Condition, Counts, Fleet, Inventory, Machine, Metadata, Object, Path, Placement, Requirement,
-    ResourceVersion, Resources, Role, Selector, Spec, Uid, Wall, Work, Workload, quantity,
+    Condition, Counts, FeedbackValue, FieldValue, Fleet, Inventory, Machine, Metadata, Object, Path,
+    Placement, Requirement, ResourceVersion, Resources, Role, Selector, Spec, Uid, Wall, Work, Workload,
+    quantity,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -117,7 +118,18 @@ pub fn work(work: &Work) -> v1::ClusterWorkload {
         sync: work.sync.to_string(),
         health: work.health.to_string(),
         message: work.message.clone(),
+        feedback: work.feedback.values.iter().map(feedback).collect(),
+        feedback_left_out: work.feedback.left_out,
     }
+}
+
+fn feedback(FeedbackValue { object, name, value }: &FeedbackValue) -> v1::FeedbackValue {
+    let value = match value {
+        FieldValue::Integer(integer) => v1::feedback_value::Value::Integer(*integer),
+        FieldValue::String(text) => v1::feedback_value::Value::String(text.clone()),
+        FieldValue::Boolean(boolean) => v1::feedback_value::Value::Boolean(*boolean),
+    };
+    v1::FeedbackValue { object: object.clone(), name: name.clone(), value: Some(value) }
 }
 
 /// A machine of the cluster at `path`, which was heard `age_ms` ago.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use canopy_upkeep::Upkeep;
-use canopy_upkeep::{DeleteOption, ManifestConfig};
+use canopy_upkeep::{DeleteOption, Executor, ManifestConfig, Upkeep};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -75,6 +74,9 @@ pub struct Workload {
     /// Exceptions from how its objects are kept; the first that matches an object counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifest_configs: Vec<ManifestConfig>,
+    /// In whose name its objects are made, changed and deleted; the agent's own without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Executor>,
     /// Kubernetes objects; left out where only an overview was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Value>,
@@ -139,8 +141,8 @@ impl From<v1::LabelSelector> for LabelSelector {
 
 impl From<Workload> for v1::WorkloadSpec {
     fn from(workload: Workload) -> Self {
-        let Workload { placements, delete_option, manifest_configs, manifests } = workload;
-        let upkeep = Upkeep { delete_option, manifest_configs };
+        let Workload { placements, delete_option, manifest_configs, executor, manifests } = workload;
+        let upkeep = Upkeep { delete_option, manifest_configs, executor };
         Self {
             placements: placements.into_iter().map(|placement| placement.name).collect(),
             manifests: manifests.iter().map(Value::to_string).collect(),
@@ -156,13 +158,14 @@ impl From<Workload> for v1::WorkloadSpec {
 impl From<v1::WorkloadSpec> for Workload {
     /// A manifest that is no JSON, which no hub sends, is shown as a text.
     fn from(spec: v1::WorkloadSpec) -> Self {
-        let Upkeep { delete_option, manifest_configs } =
+        let Upkeep { delete_option, manifest_configs, executor } =
             serde_json::from_str(&spec.upkeep).unwrap_or_default();
         let manifest = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self {
             placements: spec.placements.into_iter().map(|name| PlacementRef { name }).collect(),
             delete_option,
             manifest_configs,
+            executor,
             manifests: spec.manifests.into_iter().map(manifest).collect(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::timestamp;
 use crate::admin::v1;
@@ -131,6 +132,19 @@ pub struct ClusterWorkload {
     pub health: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub feedback: Vec<Feedback>,
+    #[serde(rename = "feedbackLeftOut", skip_serializing_if = "super::is_zero")]
+    pub feedback_left_out: u32,
+}
+
+/// The value of one field of one object: a number, a text or a boolean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // told in admin.proto
+pub struct Feedback {
+    pub object: String,
+    pub name: String,
+    pub value: Value,
 }
 
 /// Reads over a status, whatever it holds.
@@ -222,7 +236,21 @@ impl From<v1::Inventory> for Inventory {
 
 impl From<v1::ClusterWorkload> for ClusterWorkload {
     fn from(row: v1::ClusterWorkload) -> Self {
-        let v1::ClusterWorkload { project, name, home, revision, sync, health, message } = row;
-        Self { project, name, home, revision, sync, health, message }
+        let v1::ClusterWorkload { project, name, home, revision, sync, health, message, .. } = row;
+        let feedback = row.feedback.into_iter().map(Feedback::from).collect();
+        let feedback_left_out = row.feedback_left_out;
+        Self { project, name, home, revision, sync, health, message, feedback, feedback_left_out }
+    }
+}
+
+impl From<v1::FeedbackValue> for Feedback {
+    fn from(v1::FeedbackValue { object, name, value }: v1::FeedbackValue) -> Self {
+        let value = match value {
+            Some(v1::feedback_value::Value::Integer(integer)) => integer.into(),
+            Some(v1::feedback_value::Value::String(text)) => text.into(),
+            Some(v1::feedback_value::Value::Boolean(boolean)) => boolean.into(),
+            None => Value::Null,
+        };
+        Self { object, name, value }
     }
 }

@@ -1,7 +1,9 @@
 //! What flows up: reports, counts, offers and orphans.
 
 use canopy_core::row::{Offer, Orphan};
-use canopy_model::{Counts, Fleet, Health, Kind, Readiness, Report, Summary, Sync, Work};
+use canopy_model::{
+    Counts, Feedback, FeedbackValue, FieldValue, Fleet, Health, Kind, Readiness, Report, Summary, Sync, Work,
+};
 
 use super::part::{read_digest, read_uids, uids};
 use super::{Error, required};
@@ -47,8 +49,31 @@ impl From<&Work> for v1::Work {
             health: health.into(),
             message: work.message.clone(),
             refused: work.refused,
+            feedback: work.feedback.values.iter().map(Into::into).collect(),
+            feedback_left_out: work.feedback.left_out,
         }
     }
+}
+
+impl From<&FeedbackValue> for v1::FeedbackValue {
+    fn from(FeedbackValue { object, name, value }: &FeedbackValue) -> Self {
+        let value = match value {
+            FieldValue::Integer(integer) => v1::feedback_value::Value::Integer(*integer),
+            FieldValue::String(text) => v1::feedback_value::Value::String(text.clone()),
+            FieldValue::Boolean(boolean) => v1::feedback_value::Value::Boolean(*boolean),
+        };
+        Self { object: object.clone(), name: name.clone(), value: Some(value) }
+    }
+}
+
+/// None when the value is of a sort that this version does not know.
+fn read_feedback(v1::FeedbackValue { object, name, value }: v1::FeedbackValue) -> Option<FeedbackValue> {
+    let value = match value? {
+        v1::feedback_value::Value::Integer(integer) => FieldValue::Integer(integer),
+        v1::feedback_value::Value::String(text) => FieldValue::String(text),
+        v1::feedback_value::Value::Boolean(boolean) => FieldValue::Boolean(boolean),
+    };
+    Some(FeedbackValue { object, name, value })
 }
 
 impl TryFrom<v1::Work> for Work {
@@ -76,6 +101,10 @@ impl TryFrom<v1::Work> for Work {
             health,
             message: work.message,
             refused: work.refused,
+            feedback: Feedback {
+                values: work.feedback.into_iter().filter_map(read_feedback).collect(),
+                left_out: work.feedback_left_out,
+            },
         })
     }
 }
