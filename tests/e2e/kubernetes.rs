@@ -6,14 +6,13 @@
 mod interruption;
 
 use anyhow::Result;
-use canopy_testbed::{Cluster, Cut, Machines, Place, Site, bed, tools};
+use canopy_testbed::{Cluster, Cut, Fleet, Machines, Place, Site, bed, tools, until};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use crate::fleet::Fleet;
-use crate::{PLACEMENT, until, workload};
+use crate::{PLACEMENT, workload};
 
 async fn deployment(client: &Client) -> Result<Option<Deployment>> {
     Ok(Api::namespaced(client.clone(), "default").get_opt("proposals").await?)
@@ -53,8 +52,8 @@ async fn a_workload_follows_labels_through_faults_and_vanishes() -> Result<()> {
     )?;
     let (a, b) = (left.plane.client().await?, right.plane.client().await?);
     let mut fleet = Fleet::start_at([Place::Site(root), Place::Site(eu.clone())]).await?;
-    fleet.add_agent(&left, "cnc").await?;
-    fleet.add_agent(&right, "paint").await?;
+    fleet.add_agent("eu", &left, "cnc").await?;
+    fleet.add_agent("eu", &right, "paint").await?;
     let told = story(&mut fleet, &eu, &a, &b).await;
     fleet.explain(&told, &["root", "eu", "press-a", "press-b"]);
     told

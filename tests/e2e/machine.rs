@@ -2,9 +2,9 @@
 //! real processes with embedded clusters.
 
 use anyhow::{Context as _, Result, ensure};
+use canopy_testbed::{Fleet, until};
 
-use crate::fleet::Fleet;
-use crate::{PLACEMENT, until, workload};
+use crate::{PLACEMENT, workload};
 
 const REASON: &str = "the spindle is open";
 

@@ -1,37 +1,14 @@
 //! The whole tree as separate processes. What runs is read from the clusters themselves.
 //!
-//! - [`kubernetes`]: the main job, against two real control planes;
+//! - [`kubernetes`]: on real clusters: the main job, and what it does to requests under way;
 //! - [`machine`]: what people at a machine may say, with embedded clusters;
-//! - [`refusals`]: bad input of every sort, which is told and stops nothing, with embedded clusters;
-//! - [`fleet`]: the processes.
+//! - [`refusals`]: bad input of every sort, which is told and stops nothing, with embedded clusters.
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
-mod fleet;
 mod kubernetes;
 mod machine;
 mod refusals;
-
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, bail};
-
-/// How long a state may take to come about.
-pub(crate) const STATE_MAX: Duration = Duration::from_secs(60);
-
-/// Waits for a state.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        if began.elapsed() > STATE_MAX {
-            bail!("{what}: not within {} s", STATE_MAX.as_secs());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 const PLACEMENT: &str = "apiVersion: canopy.dev/v1alpha1
 kind: Placement

@@ -8,14 +8,13 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use canopy_identity::JoinToken;
-use canopy_testbed::free_address;
+use canopy_testbed::{Fleet, STATE_MAX, free_address, until};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
-use crate::fleet::Fleet;
 use crate::machine::{revision, told};
-use crate::{PLACEMENT, STATE_MAX, until, workload};
+use crate::{PLACEMENT, workload};
 
 /// More than a hub takes in one message.
 const LARGE_BYTES: usize = 5 * 1024 * 1024;

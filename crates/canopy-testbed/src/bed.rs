@@ -93,6 +93,17 @@ struct Inner {
     folder: PathBuf,
 }
 
+/// The folders of the beds of processes that run.
+///
+/// # Errors
+/// The folder for temporary files cannot be read.
+pub fn beds() -> Result<Vec<(u32, PathBuf)>> {
+    Ok(remains()?
+        .into_iter()
+        .filter(|(process, _)| Path::new("/proc").join(process.to_string()).exists())
+        .collect())
+}
+
 /// A bed. None, with a line on stderr, where a machine can have none; a test then has nothing to do.
 /// Where `CI` is `true` that is a failure.
 ///
@@ -197,6 +208,11 @@ impl Site {
         Ipv4Addr::new(10, 80, 0, self.0.number)
     }
 
+    /// The WAN's end of its line, as `ip link` knows it.
+    pub fn line(&self) -> String {
+        format!("site-{}", self.0.number)
+    }
+
     /// The addresses of its pods.
     pub(crate) fn pods(&self) -> String {
         format!("10.81.{}.0/24", self.0.number)
@@ -212,17 +228,25 @@ impl Site {
         &self.0.folder
     }
 
-    /// A process in its namespaces, for `nsenter --all --target`.
-    pub fn pid(&self) -> u32 {
-        self.0.space.pid()
-    }
-
     /// Does something at the site, such as starting a program: `site.within(|| command.output())`.
     ///
     /// # Errors
     /// The namespaces cannot be entered.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
         self.0.space.within(work)
+    }
+
+    /// How many bytes have crossed its line, both ways.
+    ///
+    /// # Errors
+    /// The namespaces cannot be entered.
+    pub fn carried(&self) -> Result<u64> {
+        let counts = self.within(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let line =
+            counts.lines().find_map(|line| line.trim().strip_prefix("eth0:")).context("a site has a line")?;
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // Received bytes come first, sent ones ninth.
+        Ok(numbers.first().context("it is counted")? + numbers.get(8).context("it is counted")?)
     }
 
     /// Runs a script at the site; its words are `$1` and so on.
@@ -275,18 +299,25 @@ fn name_of(folder: &Path) -> String {
 
 /// Removes what beds of killed processes left behind; their namespaces went with them.
 fn sweep() -> Result<()> {
-    for entry in fs::read_dir(env::temp_dir()).context("reading the folder for temporary files")? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process =
-            name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            // Another bed may sweep as well.
-            let _ = fs::remove_dir_all(entry.path());
-            let _ = cgroups::remove(&name);
-        }
+    let live = beds()?;
+    for remains in remains()?.into_iter().filter(|remains| !live.contains(remains)) {
+        // Another bed may sweep as well.
+        let _ = fs::remove_dir_all(&remains.1);
+        let _ = cgroups::remove(&name_of(&remains.1));
     }
     Ok(())
+}
+
+/// The folders of all beds, each with the process that made it.
+fn remains() -> Result<Vec<(u32, PathBuf)>> {
+    let mut remains = Vec::new();
+    for entry in fs::read_dir(env::temp_dir()).context("reading the folder for temporary files")? {
+        let folder = entry?.path();
+        let name = name_of(&folder);
+        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')?.0.parse().ok());
+        remains.extend(process.map(|process| (process, folder)));
+    }
+    Ok(remains)
 }
 
 #[cfg(test)]

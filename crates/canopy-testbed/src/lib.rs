@@ -1,6 +1,7 @@
 //! Fleets on one machine, and real Kubernetes clusters, for the demonstration and for tests.
 //!
 //! - [`Nodes`]: processes that are killed and started again; [`Wan`]: a line that can fall silent;
+//! - [`Fleet`]: a root, a region and agents, the real programs;
 //! - [`ControlPlane`]: a real Kubernetes control plane: etcd, kube-apiserver and
 //!   kube-controller-manager. It needs no rights: [`ControlPlane::start`] runs it on loopback;
 //! - [`Bed`]: a network of its own with [`Site`]s, whose lines can be cut one way or both. The test's
@@ -29,6 +30,7 @@
 mod bed;
 mod cgroups;
 mod cluster;
+mod fleet;
 mod images;
 mod load;
 mod nodes;
@@ -39,8 +41,9 @@ mod space;
 mod tools;
 mod wan;
 
-pub use bed::{Bed, Cut, Site, bed};
+pub use bed::{Bed, Cut, Site, bed, beds};
 pub use cluster::{Cluster, Machines};
+pub use fleet::{Fleet, STATE_MAX, until};
 pub use images::{Images, POD_IMAGE};
 pub use load::{Load, Outcome};
 pub use nodes::{Nodes, free_address};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::tools::Tools;
-use crate::{deps, guards, test, tools};
+use crate::{bed, deps, guards, test, tools};
 
 /// Chores of the project.
 #[derive(clap::Parser)]
@@ -18,6 +18,18 @@ pub(crate) enum Chore {
         /// Only the guards with this in their name
         only: Option<String>,
     },
+    /// A fleet with real clusters to try things on: up or down; 'bed up --help' says more
+    Bed {
+        /// What the test bed is told
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
+    /// Measure, with release builds: agent; 'bench agent --json FILE' writes the figures too
+    Bench {
+        /// What is measured, and how
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
     /// Build the Kubernetes programs of the tests and print their folders, for CANOPY_TOOLS
     Tools,
 }
@@ -28,6 +40,8 @@ impl Chore {
             Self::Test => test::run(),
             Self::Guards { only } => guards::run(only.as_deref()),
             Self::Deps => deps::check(),
+            Self::Bed { words } => bed::run(&[], &words),
+            Self::Bench { words } => bed::run(&["--release"], &[vec!["bench".to_owned()], words].concat()),
             Self::Tools => match tools::ensure()? {
                 Tools::Ready(folders) => Ok(writeln!(std::io::stdout(), "{}", folders.display())?),
                 Tools::Unavailable(why) => anyhow::bail!("{why}"),

@@ -1,5 +1,6 @@
 //! Project chores, run as `cargo xtask <chore>`; `cargo xtask help` lists them.
 
+mod bed;
 mod chores;
 mod deps;
 mod guards;

@@ -5,14 +5,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use canopy_testbed::{Cluster, Images, Load, Machines, Outcome, POD_IMAGE, Place, bed, tools};
+use canopy_testbed::{Cluster, Fleet, Images, Load, Machines, Outcome, POD_IMAGE, Place, bed, tools, until};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
-
-use crate::fleet::Fleet;
-use crate::until;
 
 /// The ports of the two Services on every node.
 const WEB: u16 = 30080;
@@ -107,8 +104,8 @@ async fn no_request_fails_while_a_version_rolls_and_a_label_moves() -> Result<()
     let (left, right) =
         tokio::try_join!(Cluster::start(&tools, &left, machines), Cluster::start(&tools, &right, machines))?;
     let mut fleet = Fleet::start_at([Place::Site(root?), Place::Site(eu?)]).await?;
-    fleet.add_agent(&left, "any").await?;
-    fleet.add_agent(&right, "any").await?;
+    fleet.add_agent("eu", &left, "any").await?;
+    fleet.add_agent("eu", &right, "any").await?;
     let told = story(&fleet, &left, &right).await;
     fleet.explain(&told, &["root", "eu", "press-a", "press-b"]);
     told
