@@ -2,12 +2,14 @@
 //!
 //! - [`kubernetes`]: on real clusters: the main job, and what it does to requests under way;
 //! - [`machine`]: what people at a machine may say, with embedded clusters;
+//! - [`partition`]: lines that are cut one way or both, with embedded clusters at sites of a bed;
 //! - [`refusals`]: bad input of every sort, which is told and stops nothing, with embedded clusters.
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
 mod kubernetes;
 mod machine;
+mod partition;
 mod refusals;
 
 const PLACEMENT: &str = "apiVersion: canopy.dev/v1alpha1

@@ -105,7 +105,12 @@ impl Fleet {
 
     /// Joins an agent below `eu` and starts it on an embedded cluster.
     pub async fn add_embedded(&mut self, name: &str, line: &str) -> Result<()> {
-        self.join_agent("eu", name, line, Place::Loopback, &["--embedded"]).await
+        self.add_embedded_at(name, line, Place::Loopback).await
+    }
+
+    /// The same at a place.
+    pub async fn add_embedded_at(&mut self, name: &str, line: &str, at: Place) -> Result<()> {
+        self.join_agent("eu", name, line, at, &["--embedded"]).await
     }
 
     async fn join_agent(

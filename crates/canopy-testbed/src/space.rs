@@ -140,3 +140,56 @@ pub(crate) fn succeeded(output: std::process::Output) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
+mod tests {
+    use std::time::{Duration, Instant};
+    use std::{env, fs};
+
+    use super::*;
+    use crate::bed::bed;
+
+    /// Set in the process that is to be killed.
+    const HOLDS: &str = "CANOPY_TEST_HOLDS";
+
+    /// Not a test but what [`nothing_inside_survives_a_killed_process`] kills.
+    #[test]
+    fn holds_until_it_is_killed() {
+        if env::var_os(HOLDS).is_none() {
+            return;
+        }
+        let space = Space::open().unwrap();
+        let mut sleep = Command::new("sleep");
+        let mut inside = space.within(|| sleep.arg("1000").spawn()).unwrap().unwrap();
+        eprintln!("\n{HOLDS} {}", inside.id());
+        inside.wait().unwrap();
+    }
+
+    #[test]
+    fn nothing_inside_survives_a_killed_process() {
+        let Some(_bed) = bed().unwrap() else { return };
+        let mut holds = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "space::tests::holds_until_it_is_killed", "--nocapture"])
+            .env(HOLDS, "yes")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(holds.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let inside = lines.find_map(|line| Some(line.strip_prefix(HOLDS)?.trim().to_owned())).unwrap();
+        // Who has ended and was not asked for yet is a zombie.
+        let runs = || {
+            let stat = fs::read_to_string(format!("/proc/{inside}/stat"));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        assert!(runs());
+        holds.kill().unwrap();
+        holds.wait().unwrap();
+        let killed = Instant::now();
+        while runs() {
+            assert!(killed.elapsed() < Duration::from_secs(10), "{inside} survives");
+            thread::yield_now();
+        }
+    }
+}
