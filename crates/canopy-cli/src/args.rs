@@ -6,7 +6,8 @@ use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, config, delete, describe, diff, get, hub, label, orphans, status, token, tree, version, wait,
+    apply, config, delete, describe, diff, events, get, hub, label, orphans, status, token, tree, version,
+    wait,
 };
 use crate::context;
 use crate::demo::{Demo, DemoNode};
@@ -66,6 +67,7 @@ pub enum Command {
     Delete(delete::Delete),
     Label(label::Label),
     Wait(wait::Wait),
+    Events(events::Events),
     Tree(tree::Tree),
     Status(status::Status),
     Token(token::Token),

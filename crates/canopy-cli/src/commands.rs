@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod hub;
 pub(crate) mod label;

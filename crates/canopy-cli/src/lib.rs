@@ -104,6 +104,7 @@ async fn dispatch(
         Command::Delete(delete) => delete.run(session).await,
         Command::Label(label) => label.run(session).await,
         Command::Wait(wait) => wait.run(session).await,
+        Command::Events(events) => events.run(session).await,
         Command::Tree(tree) => tree.run(session).await,
         Command::Status(status) => status.run(session).await,
         Command::Token(token) => token.run(session).await,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use canopy_model::event::{Event, Forgotten};
 use canopy_model::{
     Cursor, Digest, Home, Incarnation, Inventory, Machine, Name, Object, Record, Report, Role, Uid, Uptime,
     Wall,
@@ -54,6 +55,10 @@ pub enum Slot {
     Released(Uid),
     /// Since when the conditions of an object that is at home here have had their status.
     Since(Uid),
+    /// Something that happened here, by the order in which it did.
+    Event(u64),
+    /// How much of what happened here was dropped.
+    Forgotten,
     /// Work that an agent has in its cluster.
     Held(Uid),
     /// A machine of the agent's cluster, as it was told last.
@@ -76,6 +81,8 @@ impl Slot {
             }
             Self::Object(_)
             | Self::Since(_)
+            | Self::Event(_)
+            | Self::Forgotten
             | Self::Child(_)
             | Self::Assigned(..)
             | Self::Share(..)
@@ -109,6 +116,8 @@ pub enum Value {
     Dropped,
     Released,
     Since(Since),
+    Event(Event),
+    Forgotten(Forgotten),
     Held(Held),
     Machine(Machine),
     Inventory(Inventory),

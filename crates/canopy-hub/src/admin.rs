@@ -3,13 +3,14 @@
 //! In reading order:
 //!
 //! - [`api`]: where a call belongs, and carrying it out here or below;
-//! - [`read`], [`write`], [`list`], [`tree`], [`tokens`], [`watch`]: the calls;
+//! - [`read`], [`write`], [`list`], [`tree`], [`tokens`], [`watch`], [`events`]: the calls;
 //! - [`region`]: what hubs below answer for their part;
 //! - [`show`]: what objects look like;
 //! - [`error`]: why a call fails.
 
 pub mod api;
 pub mod error;
+mod events;
 mod list;
 mod read;
 mod region;
@@ -102,7 +103,8 @@ fn name_of_write(call: &Call) -> Option<&'static str> {
         Call::CreateToken(_) => Some("create token"),
         Call::DropOrphan(_) => Some("drop orphan"),
         Call::ForgetMissing(_) => Some("forget missing"),
-        Call::Get(_) | Call::List(_) | Call::Tree(_) | Call::ListOrphans(_) => None,
+        Call::Get(_) | Call::List(_) | Call::ListEvents(_) => None,
+        Call::Tree(_) | Call::ListOrphans(_) => None,
     }
 }
 
@@ -144,6 +146,24 @@ impl Admin for Service {
             project => Some(inbound::object_name(project, "x").map_err(Error::from)?.project),
         };
         Ok(Response::new(ReceiverStream::new(watch::watch(self.0.hub.clone(), kind, project))))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        answer!(self, self.call(request, Call::ListEvents).await?, Answer::Events)
+    }
+
+    type WatchEventsStream = ReceiverStream<Result<v1::Event, Status>>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        self.caller(&request)?;
+        let events = self.0.watch_events(request.get_ref())?;
+        Ok(Response::new(ReceiverStream::new(events)))
     }
 
     async fn delete(

@@ -8,6 +8,8 @@ mod agent;
 mod bounds;
 #[path = "two_hubs/content.rs"]
 mod content;
+#[path = "two_hubs/events.rs"]
+mod events;
 #[path = "two_hubs/members.rs"]
 mod members;
 #[path = "two_hubs/pair.rs"]

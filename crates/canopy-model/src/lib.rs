@@ -14,6 +14,7 @@
 
 pub mod claims;
 pub mod digest;
+pub mod event;
 pub mod labels;
 pub mod machine;
 pub mod name;
@@ -29,6 +30,7 @@ pub mod workload;
 
 pub use claims::Claims;
 pub use digest::Digest;
+pub use event::Event;
 pub use labels::{Labels, Requirement, Selector};
 pub use machine::{Inventory, Machine, Machines, Resources};
 pub use name::Name;

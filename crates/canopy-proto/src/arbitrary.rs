@@ -9,6 +9,7 @@ use canopy_core::durable::{
 };
 use canopy_core::link::{EdgeId, Frame, Hello, History, Message, Row};
 use canopy_core::row::{Assignment, Body, Key, Offer, Orphan, Payload, RowKind, Run};
+use canopy_model::event::{Event, Forgotten, Reason, Subject};
 use canopy_model::labels::Operator;
 use canopy_model::record::Role;
 use canopy_model::workload::INLINE_BYTES_MAX;
@@ -103,6 +104,23 @@ fn readiness() -> impl Strategy<Value = Readiness> {
     ])
 }
 
+fn event() -> impl Strategy<Value = Event> {
+    let reason = prop::sample::select(Reason::ALL.to_vec());
+    let numbers = any::<(bool, u64, u64, u64)>();
+    (subject(), option::of(subject()), reason, ".{0,20}", numbers).prop_map(
+        |(about, related, reason, message, (warning, count, first, last))| {
+            let (first, last) = (Wall(first), Wall(last));
+            Event { about, related, warning, reason, message, count, first, last }
+        },
+    )
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    let kind = prop::sample::select(vec![Kind::Hub, Kind::Cluster, Kind::Placement, Kind::Workload]);
+    (kind, uid(), option::of(name()), ".{0,20}", home())
+        .prop_map(|(kind, uid, project, name, home)| Subject { kind, uid, project, name, home: home.path })
+}
+
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     let put = prop_oneof![
         history().prop_map(|value| (Slot::History, Value::History(value))),
@@ -136,6 +154,10 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         uid().prop_map(|uid| (Slot::Released(uid), Value::Released)),
         (uid(), btree_map("[A-Z][a-z]{0,4}", turn(), 0..4))
             .prop_map(|(uid, since)| (Slot::Since(uid), Value::Since(since))),
+        (any::<u64>(), event()).prop_map(|(at, event)| (Slot::Event(at), Value::Event(event))),
+        any::<(u64, u64)>().prop_map(|(count, until)| {
+            (Slot::Forgotten, Value::Forgotten(Forgotten { count, until: Wall(until) }))
+        }),
         (uid(), report(), any::<bool>()).prop_map(|(uid, report, withdrawn)| {
             (Slot::Held(uid), Value::Held(Held { report, withdrawn }))
         }),
@@ -154,6 +176,8 @@ pub(crate) fn slot() -> impl Strategy<Value = Slot> {
         Just(Slot::Surveyed),
         Just(Slot::Hold),
         Just(Slot::Inventory),
+        Just(Slot::Forgotten),
+        any::<u64>().prop_map(Slot::Event),
         uid().prop_flat_map(|uid| prop::sample::select(vec![
             Slot::Object(uid),
             Slot::Answer(uid),

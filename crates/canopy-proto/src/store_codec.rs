@@ -4,9 +4,10 @@
 //! value is protobuf; a received row keeps its author's bytes.
 //!
 //! - [`key`]: the slots themselves;
-//! - [`value`]: what they hold, and [`answer`]: answers to commands.
+//! - [`value`]: what they hold, [`answer`]: answers to commands, [`event`]: what happened.
 
 pub mod answer;
+pub mod event;
 pub mod key;
 pub mod value;
 

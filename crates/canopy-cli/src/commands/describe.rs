@@ -7,12 +7,16 @@ use canopy_proto::admin::v1::{
 use canopy_proto::convert::inbound;
 use clap::Args;
 
+use super::events;
 use crate::args::Target;
 use crate::error::Error;
 use crate::session::Session;
 use crate::show::{self, Columns, connection, resources, summary};
 use crate::table::{Table, printable};
 use crate::terminal::Terminal;
+
+/// The newest events that are shown; `canopy events --for` shows all.
+const EVENTS: u32 = 20;
 
 /// Show all about one object
 #[derive(Debug, Args)]
@@ -24,13 +28,14 @@ pub struct Describe {
 impl Describe {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
         let target = self.target.object(&session.project)?;
-        let object = session.get(target).await?;
+        let object = session.get(target.clone()).await?;
         let mut page = Page { terminal: session.terminal };
         page.head(&object)?;
         page.spec(object.spec.as_ref())?;
         let status = object.status.unwrap_or_default();
         page.detail(status.detail)?;
-        page.conditions(&status.conditions)
+        page.conditions(&status.conditions)?;
+        events::describe(session, target, EVENTS).await
     }
 }
 

@@ -16,8 +16,8 @@ use crate::terminal::Terminal;
 
 /// The first wait before a broken connection is made anew, and the longest: a hub that restarts is
 /// found soon, and one that stays away is not pressed.
-const AGAIN_FIRST: Duration = Duration::from_secs(1);
-const AGAIN_MAX: Duration = Duration::from_secs(30);
+pub(super) const AGAIN_FIRST: Duration = Duration::from_secs(1);
+pub(super) const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// What is followed.
 pub(super) struct Watch {

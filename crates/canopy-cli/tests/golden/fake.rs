@@ -156,6 +156,44 @@ impl Admin for Hub {
         Ok(Response::new(tokio_stream::iter(events)))
     }
 
+    async fn list_events(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
+        let request = request.into_inner();
+        let mut events = events();
+        events.retain(|event| {
+            let named = |object: &Option<v1::ObjectRef>| {
+                let wanted = request.object.as_ref().unwrap();
+                object.as_ref().is_some_and(|it| it.kind == wanted.kind && it.name == wanted.name)
+            };
+            (request.object.is_none() || named(&event.about) || named(&event.related))
+                && event.last_ms >= request.since_ms
+                && (request.r#type.is_empty() || request.r#type == event.r#type)
+        });
+        let excess = events.len().saturating_sub(request.limit as usize);
+        events.drain(..excess);
+        let all = request.object.is_none();
+        Ok(Response::new(v1::ListEventsResponse {
+            events,
+            left_out: excess as u32,
+            forgotten: if all { 9_488 } else { 0 },
+            forgotten_until_ms: NOW_MS - 30 * HOUR_MS,
+            unanswered: all.then(unanswered).into_iter().collect(),
+        }))
+    }
+
+    type WatchEventsStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::Event, Status>>>;
+
+    /// As the watch: it breaks off, and comes back once, with one event more.
+    async fn watch_events(&self, _: Request<v1::ListEventsRequest>) -> Answer<Self::WatchEventsStream> {
+        let first = self.count() == 0;
+        let shown = if first { 3 } else { 4 };
+        let mut told: Vec<_> = events().into_iter().take(shown).map(Ok).collect();
+        told.push(Err(match first {
+            true => Status::unavailable("the hub is stopping"),
+            false => Status::permission_denied("this certificate was revoked"),
+        }));
+        Ok(Response::new(tokio_stream::iter(told)))
+    }
+
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
         let v1::DeleteRequest { object, forget, .. } = request.into_inner();
         let object = object.unwrap_or_default();
@@ -300,6 +338,44 @@ fn fleet() -> Vec<Object> {
         workload("line-reconfiguration", "default", "Failing", None),
         workload("vision", "quality", "", Some(NOW_MS - 60_000)),
         workload("vision-next", "default", "", None),
+    ]
+}
+
+fn events() -> Vec<v1::Event> {
+    let reference = |kind: Kind, name: &str| v1::ObjectRef {
+        kind: kind.into(),
+        project: "default".into(),
+        name: name.into(),
+        home: "/".into(),
+    };
+    let line = || Some(reference(Kind::Workload, "line-reconfiguration"));
+    let press = || Some(reference(Kind::Cluster, "eu/plant-7/press-3"));
+    let event =
+        |sequence: u64, about, related: Option<v1::ObjectRef>, reason: &str, message: &str| v1::Event {
+            hub: if related.is_none() { "/" } else { "eu/plant-7" }.into(),
+            sequence,
+            about,
+            related,
+            r#type: if matches!(reason, "Degraded" | "Disconnected") { "Warning" } else { "Normal" }.into(),
+            reason: reason.into(),
+            message: message.into(),
+            count: 1,
+            first_ms: NOW_MS - (10 - sequence) * HOUR_MS,
+            last_ms: NOW_MS - (10 - sequence) * HOUR_MS,
+            ..v1::Event::default()
+        };
+    let disconnected = v1::Event {
+        hub: "eu/plant-7".into(),
+        count: 12,
+        first_ms: NOW_MS - 50 * HOUR_MS,
+        ..event(5, press(), None, "Disconnected", "")
+    };
+    vec![
+        event(1, line(), None, "Created", "by anna"),
+        event(2, line(), press(), "Selected", "for placement cnc-lines"),
+        event(3, line(), press(), "Degraded", "Deployment proposer: \u{1b}[31m0 of 2 ready"),
+        event(4, line(), None, "Changed", "to generation 3 by ben"),
+        disconnected,
     ]
 }
 

@@ -193,6 +193,20 @@ golden!(
 );
 
 golden!(
+    events,
+    [
+        "events",
+        "events --for wl/line-reconfiguration --limit 2",
+        "events --for cluster/eu/plant-7/press-3 --types=Warning",
+        "events --since 8h --types normal",
+        "events --for wl/vision",
+        "events -w",
+        "events --for pods/x",
+        "events -w --under eu",
+    ]
+);
+
+golden!(
     wait,
     [
         "wait wl patient --for=condition=ready",

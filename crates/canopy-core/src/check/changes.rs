@@ -1,5 +1,6 @@
 //! What one commit of a node grew, removed or dropped.
 
+use canopy_model::event::Reason;
 use canopy_model::{Name, Role, Uid};
 
 use super::Violation;
@@ -39,7 +40,32 @@ pub fn commit(after: &Node<'_>, replaced: &Replaced) -> Vec<Violation> {
         }
         _ => Vec::new(),
     });
-    broken.map(|what| Violation { at: after.path.clone(), what }).collect()
+    broken
+        .chain(tells_each_removal(after, replaced))
+        .map(|what| Violation { at: after.path.clone(), what })
+        .collect()
+}
+
+/// Work that begins to be removed from a cluster has its event in the same commit, or was counted among
+/// those that there was no room for.
+fn tells_each_removal(after: &Node<'_>, replaced: &Replaced) -> Option<String> {
+    let removed = replaced.iter().filter(|(slot, before)| {
+        let runs = |value: Option<&Value>| match value {
+            Some(Value::Assigned(assigned)) => Some(assigned.run),
+            _ => None,
+        };
+        runs(before.as_ref()) == Some(true) && runs(after.slots.get(slot)) == Some(false)
+    });
+    let told = |value: Option<&Value>| match value {
+        Some(Value::Event(event)) if event.reason == Reason::Removing => event.count,
+        Some(Value::Forgotten(forgotten)) => forgotten.count,
+        _ => 0,
+    };
+    let events = || replaced.iter().filter(|(slot, _)| matches!(slot, Slot::Event(_) | Slot::Forgotten));
+    let now: u64 = events().map(|(slot, _)| told(after.slots.get(slot))).sum();
+    let before: u64 = events().map(|(_, before)| told(before.as_ref())).sum();
+    let (removed, told) = (removed.count() as u64, now.saturating_sub(before));
+    (told < removed).then(|| format!("removes work from {removed} clusters and tells {told} events of it"))
 }
 
 /// No grant makes the sum of what children may hold exceed the number. A hub that lost its memory, or

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use canopy_model::event::{Event, Reason};
 use canopy_model::{Path, Role, Uid};
 
 use super::Violation;
 use super::view::{Node, Tree};
+use crate::durable::{Slot, Value};
+use crate::hub::events;
 use crate::link::EdgeId;
 
 /// The promises that a node keeps by itself.
@@ -17,7 +20,7 @@ pub fn by_itself(node: &Node<'_>) -> Vec<Violation> {
         decides_for_own_clusters,
     ]
     .into_iter()
-    .chain([wishes_come_from_above, works_in_scope])
+    .chain([wishes_come_from_above, works_in_scope, events_are_bounded])
     .flat_map(|promise| promise(node))
     .map(|what| Violation { at: node.path.clone(), what })
     .collect()
@@ -71,6 +74,20 @@ fn works_in_scope(node: &Node<'_>) -> Vec<String> {
     let sets = node.cluster.into_iter().flat_map(|cluster| cluster.sets());
     let foreign = sets.filter(|(_, set)| !node.is_in_scope(&set.found.home));
     foreign.map(|(uid, set)| format!("runs {uid} of {}", set.found.home.path)).collect()
+}
+
+/// What happened takes no more room than it may, whatever happened.
+fn events_are_bounded(node: &Node<'_>) -> Vec<String> {
+    let events = || {
+        let slots = node.slots.range(Slot::Event(0)..=Slot::Event(u64::MAX));
+        slots.filter_map(|(_, value)| if let Value::Event(event) = value { Some(event) } else { None })
+    };
+    let bytes: usize = events().map(Event::bytes).sum();
+    let mut of_reason: BTreeMap<Reason, usize> = BTreeMap::new();
+    events().for_each(|event| *of_reason.entry(event.reason).or_default() += 1);
+    let too_many = of_reason.into_iter().filter(|(_, count)| *count > events::OF_REASON_MAX);
+    let told = too_many.map(|(reason, count)| format!("keeps {count} events {}", reason.name()));
+    told.chain((bytes > events::BYTES_MAX).then(|| format!("keeps {bytes} bytes of events"))).collect()
 }
 
 /// Every object has one home.

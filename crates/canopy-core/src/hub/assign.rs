@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use canopy_model::event::Reason;
 use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
 
 use super::settle::Touched;
@@ -47,6 +48,7 @@ impl Hub {
         }
         if before != next {
             let live = next.is_some();
+            self.tell_assignment(uid, name, before.as_ref(), next.as_ref());
             self.set_assigned(uid, name, next, step);
             self.count_work(uid, name, step);
             if live || before.is_some() {
@@ -55,6 +57,32 @@ impl Hub {
         }
         self.count(uid, name);
         affected
+    }
+
+    /// What a decision about a workload on an own cluster means to people.
+    fn tell_assignment(&mut self, uid: Uid, name: &Name, before: Option<&Assigned>, next: Option<&Assigned>) {
+        let runs = |assigned: Option<&Assigned>| assigned.map(|assigned| assigned.run);
+        match (runs(before), runs(next)) {
+            (None | Some(false), Some(true)) => {
+                let placements = next.into_iter().flat_map(|assigned| &assigned.placements);
+                let names =
+                    placements.filter_map(|uid| Some(self.object(*uid)?.metadata.name.name.to_string()));
+                let message = format!("for placement {}", names.collect::<Vec<_>>().join(", "));
+                self.happens_on(uid, name, Reason::Selected, message);
+            }
+            (None | Some(true), Some(false)) => {
+                let leaving = self.children.get(name).and_then(|child| child.record.as_ref());
+                let why = match self.object(uid) {
+                    _ if leaving.is_some_and(|record| record.leaving) => "the cluster is leaving",
+                    Some(object) if object.metadata.deleted.is_none() => "no placement selects it here",
+                    Some(_) => "the workload is being deleted",
+                    None => "the workload was deleted",
+                };
+                self.happens_on(uid, name, Reason::Removing, why);
+            }
+            (Some(_), None) => self.happens_on(uid, name, Reason::Gone, "the cluster has nothing left of it"),
+            (Some(true), Some(true)) | (Some(false), Some(false)) | (None, None) => {}
+        }
     }
 
     /// An agent may have been told to keep what it runs, of a workload that cannot be read here now:
@@ -171,6 +199,22 @@ impl Hub {
         let counts = self.counts.entry(uid).or_default();
         counts.subtract(&before);
         counts.add(&now);
+        self.tell_standing(uid, name, &before, &now);
+    }
+
+    /// A workload begins or ceases to do badly on an own cluster.
+    fn tell_standing(&mut self, uid: Uid, name: &Name, before: &Counts, now: &Counts) {
+        let bad = |counts: &Counts| (counts.refused > 0, counts.degraded > 0);
+        let reason = match (bad(before), bad(now)) {
+            (before, now) if before == now => return,
+            (_, (true, _)) => Reason::Refused,
+            (_, (false, true)) => Reason::Degraded,
+            (_, (false, false)) if now.selected > 0 => Reason::Recovered,
+            _ => return,
+        };
+        let work = self.report(uid, name).and_then(|report| report.work.as_ref());
+        let message = work.map_or_else(String::new, |work| work.message.clone());
+        self.happens_on(uid, name, reason, message);
     }
 
     /// Counts what was touched while nothing may be decided about it: what is told upward always
@@ -186,11 +230,13 @@ impl Hub {
         }
     }
 
+    /// After a start: what was counted before is told already.
     pub(super) fn recount(&mut self) {
         let pairs: Vec<(Uid, Name)> = self.assigned.keys().cloned().collect();
         for (uid, name) in pairs {
             self.count(uid, &name);
         }
+        self.events.forget_present();
     }
 
     /// One cluster's part of a workload's counts.

@@ -2,12 +2,13 @@
 //! home here (see [`objects`](super::objects)) and the records of children (see
 //! [`children`](super::children)).
 
-use canopy_model::{Kind, Labels, Now, Record, ResourceVersion, Uid, labels};
+use canopy_model::event::{Reason, Subject};
+use canopy_model::{Kind, Labels, Name, Now, Object, ObjectName, Record, ResourceVersion, Uid, labels};
 
 use super::objects::Draft;
 use super::settle::Touched;
 use super::state::Hub;
-use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Outcome, Refusal, Verb};
+use crate::command::{ANSWER_KEPT, ANSWERS_MAX, Command, Meant, Outcome, Refusal, Verb};
 use crate::durable::{Answer, Change, Slot, Value};
 use crate::effect::Effect;
 use crate::seam::Step;
@@ -20,8 +21,10 @@ impl Hub {
         let outcome = match self.answers.get(&id) {
             Some(answer) => answer.outcome.clone(),
             None => {
+                let asked = self.asked(&verb);
                 let outcome =
                     self.execute(now, &principal, verb, touched, step).unwrap_or_else(Outcome::Refused);
+                self.tell_write(&principal, asked, &outcome);
                 let answer = Answer { outcome: outcome.clone(), at: now.uptime };
                 step.put(Change::Put(Slot::Answer(id), Value::Answer(answer.clone())));
                 self.answers.insert(id, answer);
@@ -69,6 +72,74 @@ impl Hub {
         }
     }
 
+    /// What a write is about, before it is carried out.
+    fn asked(&self, verb: &Verb) -> Asked {
+        let object =
+            |kind: Kind, name: &ObjectName| self.find(kind, name).map(|object| Object::clone(object));
+        match verb {
+            Verb::Apply { name, spec, uid, .. } => {
+                Asked::Apply { before: object(spec.kind(), name), adopted: matches!(uid, Meant::This(_)) }
+            }
+            Verb::Delete { kind, name, .. } => Asked::Delete {
+                before: object(*kind, name),
+                about: self.find(*kind, name).and_then(|object| self.object_subject(object.metadata.uid)),
+            },
+            Verb::Accept { name, .. } | Verb::Label { name, .. } => Asked::Child(name.clone()),
+            Verb::Release { name, .. } => {
+                Asked::Release { name: name.clone(), about: self.child_subject(name) }
+            }
+            Verb::ForgetMissing => Asked::ForgetMissing,
+            Verb::Drop(uid) => Asked::Drop(self.object_subject(*uid)),
+        }
+    }
+
+    /// Tells who wrote what.
+    fn tell_write(&mut self, principal: &str, asked: Asked, outcome: &Outcome) {
+        let by = format!("by {principal}");
+        match (asked, outcome) {
+            (Asked::Apply { adopted, .. }, Outcome::Created(uid)) => {
+                let reason = if adopted { Reason::Adopted } else { Reason::Created };
+                self.object_subject(*uid).into_iter().for_each(|about| self.happens(reason, about, &by));
+            }
+            (Asked::Apply { before, .. }, Outcome::Configured(uid)) => {
+                let generation = |object: &Object| object.metadata.generation;
+                let after = self.objects.get(uid).map(|object| generation(object));
+                let message = match after {
+                    Some(after) if before.map(|object| generation(&object)) != Some(after) => {
+                        format!("to generation {after} {by}")
+                    }
+                    _ => format!("its labels, {by}"),
+                };
+                let about = self.object_subject(*uid);
+                about.into_iter().for_each(|about| self.happens(Reason::Changed, about, &message));
+            }
+            (Asked::Delete { before: Some(before), about: Some(about) }, Outcome::Deleted) => {
+                let stays = self.objects.contains_key(&about.uid);
+                if !stays {
+                    self.happens(Reason::Deleted, about, by);
+                } else if before.metadata.deleted.is_none() {
+                    self.happens(Reason::DeletionRequested, about, by);
+                }
+            }
+            (Asked::Child(name), Outcome::Created(_)) => {
+                self.happens(Reason::Joined, self.child_subject(&name), format!("accepted {by}"));
+            }
+            (Asked::Child(name), Outcome::Configured(_)) => {
+                self.happens(Reason::Changed, self.child_subject(&name), format!("its labels, {by}"));
+            }
+            (Asked::Release { name, about }, Outcome::Deleted) => {
+                let stays = self.children.contains_key(&name);
+                let reason = if stays { Reason::DeletionRequested } else { Reason::Left };
+                self.happens(reason, about, if stays { by } else { format!("let go {by}") });
+            }
+            (Asked::ForgetMissing, Outcome::Done) => {
+                self.happens(Reason::MissingForgotten, self.own_subject(), by);
+            }
+            (Asked::Drop(Some(about)), Outcome::Done) => self.happens(Reason::OrphanDropped, about, by),
+            _ => {}
+        }
+    }
+
     pub(super) fn not_found(&self, kind: Kind, name: String) -> Refusal {
         Refusal::NotFound { kind, name, home: self.path.clone() }
     }
@@ -86,6 +157,16 @@ impl Hub {
             step.put(Change::Delete(Slot::Answer(id)));
         }
     }
+}
+
+/// What a write is about, as it was before.
+enum Asked {
+    Apply { before: Option<Object>, adopted: bool },
+    Delete { before: Option<Object>, about: Option<Subject> },
+    Child(Name),
+    Release { name: Name, about: Subject },
+    ForgetMissing,
+    Drop(Option<Subject>),
 }
 
 pub(super) fn expect(expected: Option<ResourceVersion>, current: ResourceVersion) -> Result<()> {
@@ -112,10 +193,9 @@ impl From<labels::Taken> for Refusal {
 mod tests {
     use std::collections::BTreeMap;
 
-    use canopy_model::{Name, ObjectName, Role, Spec};
+    use canopy_model::{Role, Spec};
 
     use super::*;
-    use crate::command::Meant;
     use crate::hub::fixture::{Store, WORKLOAD, home, press, reply, workload};
     use crate::input::Input;
     use crate::seam::Machine as _;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use canopy_model::event::Reason;
 use canopy_model::{Counts, Fleet, Object, Role, Stamp, Summary, Uid};
 
 use super::settle::Touched;
@@ -79,6 +80,8 @@ impl Hub {
     fn fold_workload(&mut self, uid: Uid, step: &mut Step) {
         if self.objects.contains_key(&uid) {
             if self.is_gone_below(uid) {
+                let about = self.object_subject(uid).expect("it is at home here");
+                self.happens(Reason::Deleted, about, "no cluster has anything left of it");
                 self.remove_object(uid, step);
             }
             return;

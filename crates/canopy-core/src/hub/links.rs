@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use canopy_model::event::Reason;
 use canopy_model::{Boot, Name, Now};
 
 use super::settle::Touched;
@@ -36,6 +37,8 @@ impl Hub {
         }
         self.recount();
         self.retell();
+        self.orphaned = self.orphans().into_iter().map(|(uid, _)| uid).collect();
+        self.happens(Reason::Started, self.own_subject(), "");
         self.fetch_blobs(step);
         self.revoke_released(step);
         touched.everything = true;
@@ -59,7 +62,29 @@ impl Hub {
         };
         edge.connect(now, session, &self.history, record, step);
         self.return_edge(edge);
+        if self.away.remove(&id) {
+            self.tell_connection(&id, Reason::Connected);
+        }
         touched.connection(&id);
+    }
+
+    /// A neighbour came, or went.
+    fn tell_connection(&mut self, id: &EdgeId, reason: Reason) {
+        match id {
+            EdgeId::Parent => self.happens(reason, self.own_subject(), "this hub's parent"),
+            EdgeId::Child(name) => {
+                if self.children.get(name).is_some_and(|child| child.record.is_some()) {
+                    self.happens(reason, self.child_subject(name), "");
+                }
+            }
+        }
+    }
+
+    /// A connection has ended.
+    fn lost(&mut self, id: &EdgeId, touched: &mut Touched) {
+        touched.connection(id);
+        self.away.insert(id.clone());
+        self.tell_connection(id, Reason::Disconnected);
     }
 
     pub(super) fn disconnected(
@@ -70,10 +95,11 @@ impl Hub {
         step: &mut Step,
     ) {
         let Some(mut edge) = self.take_edge(&id) else { return };
-        if edge.ended(session, step) {
-            touched.connection(&id);
-        }
+        let ended = edge.ended(session, step);
         self.return_edge(edge);
+        if ended {
+            self.lost(&id, touched);
+        }
         if let EdgeId::Child(name) = &id {
             self.drop_stranger(name, step);
         }
@@ -103,10 +129,11 @@ impl Hub {
         let was_connected = edge.is_connected();
         let was_heard = edge.inbox.is_heard(self.history.incarnation);
         let received = edge.receive(now, session, frame, &self.history, step);
-        if was_connected && !edge.is_connected() {
-            touched.connection(&id);
-        }
+        let ended = was_connected && !edge.is_connected();
         self.return_edge(edge);
+        if ended {
+            self.lost(&id, touched);
+        }
         self.pending.insert(id.clone());
         match received {
             Received::Nothing | Received::Heartbeat { .. } => {}
@@ -137,12 +164,15 @@ impl Hub {
             && !self.has_released(record.uid)
         {
             self.set_record(name, record, touched, step);
+            self.happens(Reason::Joined, self.child_subject(name), "it told what was recorded about it here");
         }
         match resume {
             Resume::After(_) | Resume::Snapshot => {}
             Resume::Restored if self.history.is_renewed() => self.refuse(id, step),
             Resume::Restored => {
-                step.effect(Effect::Alert(Alert::Restored { peer: id.clone() }));
+                let alert = Alert::Restored { peer: id.clone() };
+                self.happens(Reason::IncarnationRenewed, self.own_subject(), alert.to_string());
+                step.effect(Effect::Alert(alert));
                 self.renew(now, touched, step);
             }
             Resume::LostHistory => {
@@ -160,7 +190,9 @@ impl Hub {
         if renewed && self.history.recovering {
             return;
         }
-        step.effect(Effect::Alert(Alert::LostHistory { peer: id.clone() }));
+        let alert = Alert::LostHistory { peer: id.clone() };
+        self.happens(Reason::HistoryLost, self.own_subject(), alert.to_string());
+        step.effect(Effect::Alert(alert));
         if renewed {
             self.history.recovering = true;
             touched.everything = true;

@@ -17,11 +17,13 @@
 //! - [`orphans`]: work whose wish is unknown;
 //! - [`since`]: since when conditions have been so;
 //! - [`rehearse`]: what a command would come to;
+//! - [`events`]: what happened here;
 //! - [`view`]: the rows that each child is to see; [`read`]: the questions that users ask.
 
 mod assign;
 mod children;
 mod commands;
+pub mod events;
 #[cfg(test)]
 mod fixture;
 mod fold;
@@ -67,6 +69,8 @@ impl Machine for Hub {
             Input::Fetched { .. } | Input::Cluster(_) | Input::Hold(_) => {}
         }
         self.settle(now, touched, &mut step);
+        self.tell_readiness();
+        self.events.write(now, &mut step);
         self.pump(&mut step);
         self.seal(&mut step);
         step

@@ -4,6 +4,7 @@
 //! home's own unbroken history. A home that was restored from before that cannot know; then an
 //! administrator says adopt (apply it again under its uid) or drop.
 
+use canopy_model::event::{Reason, Subject};
 use canopy_model::{Home, Kind, Name, ObjectName, Role, Uid};
 
 use super::settle::Touched;
@@ -103,6 +104,7 @@ impl Hub {
     pub(super) fn tell_orphans(&mut self, touched: &Touched, step: &mut Step) {
         for uid in &touched.orphans {
             let orphan = self.orphan(*uid);
+            self.tell_doubt(*uid, orphan.as_ref());
             let deleted = match &orphan {
                 Some(orphan) => self.is_verdict_deleted(*uid, &orphan.home),
                 None => self.parents_row(RowKind::Verdict, *uid).is_some(),
@@ -114,6 +116,31 @@ impl Hub {
                 self.touch_child_row(&name, Key::new(RowKind::Verdict, *uid), live, step);
             }
             self.pass_on_doubt(*uid, step);
+        }
+    }
+
+    /// Something becomes an orphan, or is none any more.
+    fn tell_doubt(&mut self, uid: Uid, orphan: Option<&Orphan>) {
+        let about = |orphan: &Orphan| {
+            let (project, name) = (Some(orphan.name.project.clone()), orphan.name.name.to_string());
+            Subject { kind: orphan.kind, uid, project, name, home: orphan.home.path.clone() }
+        };
+        // Before, much is unknown that is no orphan.
+        if !self.is_ready() {
+            return;
+        }
+        match orphan {
+            Some(orphan) if self.orphaned.insert(uid) => {
+                let message = "its home does not know it; it is kept until it is adopted or dropped there";
+                self.happens(Reason::Orphaned, about(orphan), message);
+            }
+            None if self.orphaned.remove(&uid) => {
+                let (kind, name) = (Kind::Workload, uid.to_string());
+                let unknown = Subject { kind, uid, project: None, name, home: self.path.clone() };
+                let about = self.object_subject(uid).unwrap_or(unknown);
+                self.happens(Reason::OrphanResolved, about, "");
+            }
+            Some(_) | None => {}
         }
     }
 

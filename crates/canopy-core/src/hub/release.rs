@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use canopy_model::event::Reason;
 use canopy_model::{Name, Record, Role, Uid};
 
 use super::commands::Result;
@@ -82,6 +83,7 @@ impl Hub {
             let holds = self.assigned.keys().any(|(_, child)| *child == name)
                 || child.edge.inbox.rows().any(|(_, row)| row.payload.body.work().is_some());
             if !holds && self.may_decide(&name) {
+                self.happens(Reason::Left, self.child_subject(&name), "nothing of this hub's is left on it");
                 self.drop_child(&name, touched, step);
             }
         }

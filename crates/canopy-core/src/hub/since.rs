@@ -3,8 +3,10 @@
 //! Noted in the step that changes a status, so that it lasts as long as what it tells of. How old
 //! the news are is no such status: it changes with time alone, and follows from the connections.
 
+use canopy_model::event::Reason;
 use canopy_model::{Condition, Now, Uid, Wall};
 
+use super::events::Happening;
 use super::settle::Touched;
 use super::state::Hub;
 use crate::durable::{Change, Slot, Turn, Value};
@@ -27,15 +29,29 @@ impl Hub {
             let conditions = self.lasting_conditions(uid);
             let since = self.since.entry(uid).or_default();
             let mut changed = false;
-            for Condition { kind, status, .. } in conditions {
+            let mut turned = Vec::new();
+            for Condition { kind, status, reason, .. } in conditions {
                 if since.get(kind).is_none_or(|turn| turn.status != status) {
-                    since.insert(kind.to_owned(), Turn { status, at: now.wall });
+                    let before = since.insert(kind.to_owned(), Turn { status, at: now.wall });
+                    turned.extend(before.map(|_| (kind, status, reason)));
                     changed = true;
                 }
             }
             if changed {
                 step.put(Change::Put(Slot::Since(uid), Value::Since(since.clone())));
             }
+            self.tell_turns(uid, &turned);
+        }
+    }
+
+    /// Conditions of an object that got another status.
+    fn tell_turns(&mut self, uid: Uid, turned: &[(&str, Option<bool>, &str)]) {
+        let Some(about) = self.object_subject(uid) else { return };
+        for (kind, status, reason) in turned {
+            let word = status.map_or("Unknown", |holds| if holds { "True" } else { "False" });
+            let message = format!("{kind} is now {word} ({reason})");
+            let turn = Happening::new(Reason::ConditionChanged, about.clone(), message);
+            self.events.note(Happening { warning: *status == Some(false), ..turn });
         }
     }
 

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use canopy_model::{Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Record, Uid, Uptime};
+use canopy_model::{
+    Boot, Counts, Incarnation, Kind, Name, Object, ObjectName, Path, Readiness, Record, Uid, Uptime,
+};
 
 use crate::durable::{Answer, Assigned, Share, Since, Slot, Value};
 use crate::link::{Edge, EdgeId, History};
 use crate::row::{Body, Key, RowKind};
 
+use super::events::Events;
 use super::index::Index;
 
 /// The machine of a hub.
@@ -36,6 +39,14 @@ pub struct Hub {
     pub(super) told: BTreeMap<Key, Body>,
     /// Since when the conditions of own objects have had their status.
     pub(super) since: BTreeMap<Uid, Since>,
+    /// What happened here.
+    pub(super) events: Events,
+    /// The children whose connection was seen to end.
+    pub(super) away: BTreeSet<EdgeId>,
+    /// What was an orphan when it was last looked at.
+    pub(super) orphaned: BTreeSet<Uid>,
+    /// Whether this hub decided, when that was last told.
+    pub(super) was: Option<Readiness>,
     /// Over the own clusters, by workload; follows from `assigned` and the reports.
     pub(super) counts: BTreeMap<Uid, Counts>,
     /// Placements with a number about which deciding was broken off.
@@ -78,6 +89,10 @@ impl Hub {
             answers: BTreeMap::new(),
             told: BTreeMap::new(),
             since: BTreeMap::new(),
+            events: Events::default(),
+            away: BTreeSet::new(),
+            orphaned: BTreeSet::new(),
+            was: None,
             counts: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             selects: BTreeMap::new(),
@@ -131,6 +146,8 @@ impl Hub {
             (Slot::Since(uid), Value::Since(since)) => {
                 self.since.insert(uid, since);
             }
+            (Slot::Event(sequence), Value::Event(event)) => self.events.load(sequence, event),
+            (Slot::Forgotten, Value::Forgotten(forgotten)) => self.events.load_forgotten(forgotten),
             (Slot::Released(uid), Value::Released) => {
                 self.released.insert(uid);
             }

@@ -93,6 +93,7 @@ impl Api {
             Call::Apply(request) => Answer::Apply(self.apply(caller, request).await?),
             Call::Get(request) => Answer::Object(self.get(request).await?),
             Call::List(request) => Answer::List(self.list(caller, request).await?),
+            Call::ListEvents(request) => Answer::Events(self.list_events(caller, request).await?),
             Call::Delete(request) => Answer::Delete(self.delete(caller, request).await?),
             Call::Label(request) => Answer::Object(self.label(caller, request).await?),
             Call::CreateToken(request) => Answer::Token(self.create_token(request).await?),
@@ -122,7 +123,7 @@ impl Api {
                 let object = object.as_ref().ok_or(missing("object"))?;
                 self.home(object.kind(), &object.name, &object.home)
             }
-            Call::List(_) => Ok(self.peer.path.clone()),
+            Call::List(_) | Call::ListEvents(_) => Ok(self.peer.path.clone()),
             Call::CreateToken(request) => self.place("parent", &request.parent),
             Call::Tree(request) => self.place("path", &request.path),
             Call::ListOrphans(request) => self.place("path", &request.path),

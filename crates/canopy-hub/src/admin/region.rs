@@ -7,7 +7,10 @@ use canopy_identity::key;
 use canopy_model::{Name, Path};
 use canopy_proto::admin::v1::relay::Call;
 use canopy_proto::admin::v1::relay_answer::Result as Answer;
-use canopy_proto::admin::v1::{ListRequest, ListResponse, Role, TreeRequest, TreeResponse, Unanswered};
+use canopy_proto::admin::v1::{
+    ListEventsRequest, ListEventsResponse, ListRequest, ListResponse, Role, TreeRequest, TreeResponse,
+    Unanswered,
+};
 use canopy_proto::convert::one_line;
 use prost::Message;
 
@@ -19,6 +22,8 @@ use super::list::Position;
 const REGION_WAIT_MAX: Duration = Duration::from_secs(10);
 /// What a hub below may say about hubs that gave it no answer, in bytes: some hundred of them.
 const UNANSWERED_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of an event: its message, two names as long as paths may be with their homes, and room.
+const EVENT_BYTES_MAX: usize = 4096;
 /// How many hubs below are asked at once: silent ones are waited for together, and their answers of
 /// up to 4 MiB each stay few.
 pub(super) const REGIONS_AT_ONCE: usize = 4;
@@ -38,6 +43,28 @@ impl Api {
         part.unwrap_or_else(|error| ListResponse {
             unanswered: vec![unanswered(&path, &error)],
             ..ListResponse::default()
+        })
+    }
+
+    /// What happened at one hub and below; if it does not answer, that.
+    pub(super) async fn events_region(
+        &self,
+        caller: &Caller,
+        child: &Name,
+        call: ListEventsRequest,
+    ) -> ListEventsResponse {
+        let path = self.peer.path.child(child);
+        let answer = self.ask_region(caller, child, Call::ListEvents(call.clone())).await;
+        let part = answer.and_then(|answer| {
+            match answer {
+                Answer::Events(part) => check_events(&path, &call, part),
+                _ => Err("another question"),
+            }
+            .map_err(|what| Error::Strange { path: path.clone(), what })
+        });
+        part.unwrap_or_else(|error| ListEventsResponse {
+            unanswered: vec![unanswered(&path, &error)],
+            ..ListEventsResponse::default()
         })
     }
 
@@ -128,6 +155,25 @@ fn check_tree(path: &Path, part: TreeResponse) -> Result<TreeResponse, &'static 
     }
     if !part.nodes.iter().all(|node| below(&node.path)) {
         return Err("for what does not stand below it");
+    }
+    check_unanswered(path, &part.unanswered)?;
+    Ok(part)
+}
+
+fn check_events(
+    path: &Path,
+    call: &ListEventsRequest,
+    part: ListEventsResponse,
+) -> Result<ListEventsResponse, &'static str> {
+    if part.events.len() > call.limit as usize {
+        return Err("more than it was asked for");
+    }
+    let below = |text: &str| text.parse::<Path>().is_ok_and(|hub| path.contains(&hub));
+    if !part.events.iter().all(|event| below(&event.hub)) {
+        return Err("for what does not stand below it");
+    }
+    if part.events.iter().any(|event| event.encoded_len() > EVENT_BYTES_MAX) {
+        return Err("with an event that is larger than any");
     }
     check_unanswered(path, &part.unanswered)?;
     Ok(part)

@@ -8,7 +8,7 @@ use canopy_node::clock;
 use super::agent::{Agent, dialer, fetch_by};
 use super::*;
 
-fn placement(zone: &str) -> v1::ApplyRequest {
+pub(crate) fn placement(zone: &str) -> v1::ApplyRequest {
     let match_labels = [("zone".to_owned(), zone.to_owned())].into();
     let selector = v1::LabelSelector { match_labels, match_expressions: Vec::new() };
     let predicates = vec![v1::Predicate { label_selector: Some(selector) }];

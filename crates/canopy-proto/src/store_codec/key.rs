@@ -28,6 +28,8 @@ const RELEASED: u8 = 15;
 const SINCE: u8 = 16;
 const MACHINE: u8 = 17;
 const INVENTORY: u8 = 18;
+const EVENT: u8 = 19;
+const FORGOTTEN: u8 = 20;
 
 /// The key of a slot.
 pub fn encode(slot: &Slot) -> Vec<u8> {
@@ -47,6 +49,8 @@ pub fn encode(slot: &Slot) -> Vec<u8> {
         Slot::Dropped(uid) => Writer::new(DROPPED).uid(uid),
         Slot::Released(uid) => Writer::new(RELEASED).uid(uid),
         Slot::Since(uid) => Writer::new(SINCE).uid(uid),
+        Slot::Event(sequence) => Writer::new(EVENT).bytes(&sequence.to_be_bytes()),
+        Slot::Forgotten => Writer::new(FORGOTTEN),
         Slot::Held(uid) => Writer::new(HELD).uid(uid),
         Slot::Machine(uid) => Writer::new(MACHINE).uid(uid),
         Slot::Inventory => Writer::new(INVENTORY),
@@ -73,6 +77,8 @@ pub fn decode(bytes: &[u8]) -> Option<Slot> {
         DROPPED => Slot::Dropped(reader.uid()?),
         RELEASED => Slot::Released(reader.uid()?),
         SINCE => Slot::Since(reader.uid()?),
+        EVENT => Slot::Event(u64::from_be_bytes(reader.array()?)),
+        FORGOTTEN => Slot::Forgotten,
         HELD => Slot::Held(reader.uid()?),
         MACHINE => Slot::Machine(reader.uid()?),
         INVENTORY => Slot::Inventory,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use canopy_core::durable::{Assigned, Form, Held, Position, ReceivedRow, SentRow, Share, Slot, Turn, Value};
 use canopy_core::link::History;
 use canopy_model::Wall;
+use canopy_model::event::Forgotten;
 use prost::Message;
 
 use crate::link::v1 as link;
@@ -45,6 +46,10 @@ pub fn encode(value: &Value) -> Vec<u8> {
                 at_ms: at.0,
             });
             v1::Since { turns: turns.collect() }.encode_to_vec()
+        }
+        Value::Event(event) => v1::Event::from(event).encode_to_vec(),
+        Value::Forgotten(Forgotten { count, until }) => {
+            v1::Forgotten { count: *count, until_ms: until.0 }.encode_to_vec()
         }
         Value::Held(Held { report, withdrawn }) => {
             v1::Held { report: Some(report.into()), withdrawn: *withdrawn }.encode_to_vec()
@@ -103,6 +108,11 @@ pub fn decode(slot: &Slot, value: &[u8]) -> Result<Value, Error> {
             let turns = read::<v1::Since>("since when", value)?.turns.into_iter();
             let turn = |v1::Turn { kind, status, at_ms }| (kind, Turn { status, at: Wall(at_ms) });
             Value::Since(turns.map(turn).collect())
+        }
+        Slot::Event(_) => Value::Event(read::<v1::Event>("an event", value)?.try_into()?),
+        Slot::Forgotten => {
+            let v1::Forgotten { count, until_ms } = read("what was forgotten", value)?;
+            Value::Forgotten(Forgotten { count, until: Wall(until_ms) })
         }
         Slot::Held(_) => {
             let v1::Held { report, withdrawn } = read("held work", value)?;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use canopy_model::event::Reason;
 use canopy_model::{
     Claims, Condition, Fleet, Inventory, Machine, Name, Now, Path, Readiness, Record, Role, Uid, Wall, Work,
 };
 
 use super::{SILENT, condition};
+use crate::hub::events::Happening;
 use crate::hub::state::{Child, Hub};
 use crate::link::HEARTBEAT_EVERY;
 use crate::row::{Body, Key, RowKind};
@@ -48,6 +50,22 @@ impl Hub {
         } else {
             Readiness::Ready
         }
+    }
+
+    /// Whether this hub decides, if that changed.
+    pub(in crate::hub) fn tell_readiness(&mut self) {
+        let now = self.readiness();
+        let before = self.was.replace(now);
+        if before.unwrap_or(Readiness::Ready) == now {
+            return;
+        }
+        let message = self.ready().message;
+        let happening = Happening::new(
+            Reason::ReadinessChanged,
+            self.own_subject(),
+            if message.is_empty() { "it decides".to_owned() } else { message },
+        );
+        self.events.note(Happening { warning: now == Readiness::Recovering, ..happening });
     }
 
     /// The same as the condition Ready of this hub.
