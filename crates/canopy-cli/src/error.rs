@@ -127,7 +127,7 @@ impl Error {
 /// The hub's own words, but for what its library says of a message that it did not take.
 fn message<'a>(asked: &Asked, status: &'a Status) -> &'a str {
     match status.code() {
-        Code::OutOfRange if asked.changes => "it is larger than a hub takes in one message (4 MiB): split it",
+        Code::OutOfRange if asked.changes => "it is larger than a hub takes in one message (8 MiB): split it",
         _ => status.message(),
     }
 }

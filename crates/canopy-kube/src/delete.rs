@@ -219,6 +219,8 @@ impl Cluster {
         let Found { name, kind, mut metadata } = found;
         // Nobody may begin to use a foundation between the look and the deletion.
         let _turn = if name.kind.is_foundation() { Some(self.turn.lock().await) } else { None };
+        let propagation =
+            if name.kind.stands_alone() { api::PropagationPolicy::Background } else { propagation };
         let of = |client| kind.api(client, name.namespace.as_deref());
         let (api, written) = (of(&self.client), of(writer));
         for attempt in 1.. {

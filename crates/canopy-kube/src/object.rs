@@ -36,6 +36,20 @@ impl GroupKind {
     }
 }
 
+impl GroupKind {
+    /// Whether no controller makes anything for objects of this kind: one that is deleted is gone at once.
+    /// Waiting for Kubernetes' collector instead, which takes some twenty objects in a second, would keep
+    /// thousands of them for minutes.
+    pub(crate) fn stands_alone(&self) -> bool {
+        match self.group.as_str() {
+            "" => matches!(self.kind.as_str(), "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange"),
+            "rbac.authorization.k8s.io" | "scheduling.k8s.io" | "admissionregistration.k8s.io" => true,
+            "networking.k8s.io" => self.kind == "NetworkPolicy",
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for GroupKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind)?;

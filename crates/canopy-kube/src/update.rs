@@ -19,7 +19,7 @@ use crate::delete::ATTEMPTS_MAX;
 use crate::health::shorten;
 use crate::ignored;
 use crate::kinds::Kind;
-use crate::object::{GroupKind, ObjectName};
+use crate::object::{GroupKind, ObjectName, kind_of};
 use crate::ownership::Seen;
 use crate::rights::MissingRight;
 
@@ -136,6 +136,7 @@ impl Cluster {
         }
         let mut object = manifest.object.clone();
         object.metadata.namespace = object.metadata.namespace.filter(|_| kind.namespaced);
+        leave_to_controllers(&mut object);
         if *owned {
             object.labels_mut().insert(LABEL_UID.to_owned(), uid.to_string());
             object.labels_mut().insert(LABEL_PART_OF.to_owned(), applyset::id(uid));
@@ -287,6 +288,14 @@ impl Wanted<'_> {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+}
+
+/// Takes out what a controller writes whatever the manifest says: both would undo each other for ever.
+fn leave_to_controllers(object: &mut DynamicObject) {
+    let aggregated = kind_of(object).kind == "ClusterRole" && object.data.get("aggregationRule").is_some();
+    if let Some(fields) = object.data.as_object_mut().filter(|_| aggregated) {
+        fields.remove("rules");
     }
 }
 

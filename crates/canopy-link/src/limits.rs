@@ -56,8 +56,9 @@ pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// How long that sign of life may take. Half-open connections hang for hours otherwise.
 pub const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(20);
 
-/// The largest message on the stream of questions and answers, in either direction: a page of a list.
-pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest message on the stream of questions and answers, in either direction: a page of a list, or
+/// a workload with 5 MiB of manifests and what stands beside them.
+pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The largest frame that a session takes: four batches, since the core counts a batch's bytes only
 /// roughly. Queues of frames bound memory by it.

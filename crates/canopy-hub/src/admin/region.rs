@@ -25,7 +25,7 @@ const UNANSWERED_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes of an event: its message, two names as long as paths may be with their homes, and room.
 const EVENT_BYTES_MAX: usize = 4096;
 /// How many hubs below are asked at once: silent ones are waited for together, and their answers of
-/// up to 4 MiB each stay few.
+/// up to 8 MiB each stay few.
 pub(super) const REGIONS_AT_ONCE: usize = 4;
 
 impl Api {

@@ -25,8 +25,9 @@ use super::api::{Api, Caller, missing};
 use super::error::Error;
 use super::show;
 
-/// The most bytes of a workload's content: with all that stands beside it, it fits into an answer.
-const CONTENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// The most bytes of a workload's content: as text inside a message it grows by a third at most, and
+/// with all that stands beside it, it fits into an answer.
+const CONTENT_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// The most bytes of the orphans of an answer; several thousand. The rest is counted.
 const ORPHANS_BYTES_MAX: usize = 1024 * 1024;
 

@@ -10,11 +10,11 @@ async fn too_large_a_request_is_refused_in_words_and_ends_no_session() {
     let mut pair = Pair::start().await;
     let client = &mut pair.above.client;
     for home in ["", "eu"] {
-        for (bytes, words) in [(3 * MIB + MIB / 2, "the manifests have"), (5 * MIB, "the request has")] {
+        for (bytes, words) in [(5 * MIB + MIB / 2, "the manifests have"), (8 * MIB, "the request has")] {
             let refused = client.apply(workload(home, "web", bytes)).await.unwrap_err();
             is_refused(&refused, Code::ResourceExhausted, words);
         }
-        client.apply(workload(home, "web", 10)).await.unwrap();
+        client.apply(workload(home, "web", 5 * MIB - 1000)).await.unwrap();
     }
     pair.stop().await;
 }

@@ -2,9 +2,10 @@
 //!
 //! - [`bed`]: that control plane, and what the tests ask of it;
 //! - [`guards`]: what is never deleted, never lost, and never waits for another workload;
-//! - [`machines`]: the nodes;
+//! - [`anything`]: manifests as other projects ship them; [`machines`]: the nodes;
 //! - [`rights`]: what an agent does with few rights; [`why`]: what is told of objects.
 
+mod anything;
 mod bed;
 mod guards;
 mod machines;
