@@ -16,6 +16,9 @@ use crate::seam::Step;
 /// The longest example message that a summary carries, in bytes: a cluster, an object, and what keeps it.
 const EXAMPLE_BYTES_MAX: usize = 512;
 
+/// Clusters that are looked at for one: most have not reported yet when something begins.
+const EXAMPLES_MAX: usize = 64;
+
 impl Hub {
     /// Brings what is told upward up to date, and ends deleted workloads that nobody holds.
     pub(super) fn fold(&mut self, touched: &Touched, step: &mut Step) {
@@ -146,20 +149,28 @@ impl Hub {
         Some(Summary { generation, counts, example, gone: self.is_gone_below(uid) })
     }
 
-    /// One cluster where a workload is not doing well, and why.
+    /// What one cluster says where it does not go well; where it fails nowhere, of one that is not there yet.
     fn example(&self, uid: Uid, counts: &Counts) -> String {
-        if counts.degraded == 0 && counts.refused == 0 {
-            return String::new();
-        }
-        let failing =
-            Self::of(&self.assigned, uid).filter(|(_, (_, counted))| counted.degraded + counted.refused > 0);
-        let mut told = failing.filter_map(|(name, _)| {
-            let work = self.report(uid, name)?.work.as_ref()?;
-            Some(format!("{}: {}", self.path.child(name), work.message))
-        });
-        let mut example = told.next().unwrap_or_default();
+        let fails = |counted: &Counts| counted.degraded + counted.refused > 0;
+        let mut example = if fails(counts) {
+            self.said(uid, fails).unwrap_or_default()
+        } else if counts.healthy < counts.selected {
+            self.said(uid, |counted| counted.healthy < counted.selected).unwrap_or_default()
+        } else {
+            String::new()
+        };
         example.truncate(example.floor_char_boundary(EXAMPLE_BYTES_MAX));
         example
+    }
+
+    /// What the first cluster of this sort says that says anything.
+    fn said(&self, uid: Uid, wanted: impl Fn(&Counts) -> bool) -> Option<String> {
+        let concerned = Self::of(&self.assigned, uid).filter(|(_, (_, counted))| wanted(counted));
+        concerned.take(EXAMPLES_MAX).find_map(|(name, _)| {
+            let work = self.report(uid, name)?.work.as_ref()?;
+            let says = !work.message.is_empty();
+            says.then(|| format!("{}: {}", self.path.child(name), work.message))
+        })
     }
 
     fn fold_placement(&mut self, uid: Uid, step: &mut Step) {
