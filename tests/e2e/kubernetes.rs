@@ -1,9 +1,11 @@
 //! The main job on real Kubernetes: a root, a region and two agents, each a process at a site of its
 //! own, with two real control planes. Everything is read from the clusters themselves.
 //!
-//! - [`interruption`]: requests to pods on real nodes, none of which may fail.
+//! - [`interruption`]: requests to pods on real nodes, none of which may fail;
+//! - [`volume`]: an agent whose volume is gone, or whose cluster is another one.
 
 mod interruption;
+mod volume;
 
 use anyhow::Result;
 use canopy_testbed::{Cluster, Cut, Fleet, Machines, Place, Site, bed, tools, until};

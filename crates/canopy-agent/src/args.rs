@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use canopy_identity::JoinToken;
+use canopy_kube::SecretName;
 use canopy_model::Name;
 use canopy_node::flags::{Upward, secret};
 use canopy_node::telemetry::Telemetry;
@@ -90,6 +91,20 @@ pub struct Join {
     /// How to reach the hub
     #[command(flatten)]
     pub upward: Upward,
+    /// Where the identity is kept beside the data folder
+    #[command(flatten)]
+    pub kept: Kept,
+    /// The cluster with that Secret
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Where an identity is kept beside the data folder.
+#[derive(Debug, Args)]
+pub struct Kept {
+    /// Keep the identity in this Secret too, and take it from there when the data folder has none
+    #[arg(long, env = "CANOPY_IDENTITY_SECRET", value_name = "NAMESPACE/NAME")]
+    pub identity_secret: Option<SecretName>,
 }
 
 /// Run the agent.
@@ -107,20 +122,31 @@ pub struct Run {
     /// Say this about the cluster, NAME=VALUE; can be repeated, at most 20 times
     #[arg(long = "claim", env = "CANOPY_CLAIM", value_name = "NAME=VALUE", value_delimiter = ',')]
     pub claims: Vec<String>,
+    /// Where the identity is kept beside the data folder
+    #[command(flatten)]
+    pub kept: Kept,
     /// Serve /livez, /readyz and /metrics here
     #[arg(long, env = "CANOPY_HEALTH", value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
 }
 
-/// The cluster to work on.
+/// How to reach a cluster.
 #[derive(Debug, Args)]
-pub struct Cluster {
+pub struct Access {
     /// Kubeconfig of the cluster [default: the service account of the pod]
     #[arg(long, env = "CANOPY_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
     #[arg(long, env = "CANOPY_KUBE_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// The cluster to work on.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// How to reach it
+    #[command(flatten)]
+    pub access: Access,
     /// Work on a cluster inside the agent: nothing real runs; for demonstrations and tests
     #[arg(long, env = "CANOPY_EMBEDDED", conflicts_with_all = ["kubeconfig", "context"])]
     pub embedded: bool,

@@ -6,12 +6,14 @@
 //! | `store/` | what the agent was told and has reported |
 //! | `content/` | manifests that are too large for a row |
 //! | `embedded-cluster.json` | what "runs" in the embedded cluster |
+//! | `cluster-id` | which cluster the agent works on |
 //! | `machine.sock` | where a running agent listens to people at the machine |
 //!
 //! The store of an agent may be lost: the cluster tells what it holds and the hub what it wants. So
 //! a damaged one is moved aside and an empty one takes its place.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -44,6 +46,10 @@ impl Folder {
         self.0.join("embedded-cluster.json")
     }
 
+    pub(crate) fn cluster_id(&self) -> PathBuf {
+        self.0.join("cluster-id")
+    }
+
     /// Where a running agent listens to people at the machine.
     pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("machine.sock")
@@ -55,8 +61,13 @@ impl Folder {
             let path = self.0.join(name);
             fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         }
-        let socket = self.socket();
-        fs::remove_file(&socket).with_context(|| format!("removing {}", socket.display()))
+        for path in [self.cluster_id(), self.socket()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("removing {}", path.display()))?,
+            }
+        }
+        Ok(())
     }
 
     /// Opens the store for this process alone. None yet, or a damaged one: an empty one.

@@ -7,6 +7,7 @@ use canopy_node::clock;
 
 use crate::args;
 use crate::folder::Folder;
+use crate::secret::Kept;
 
 /// Joins the hub that the token names. After a failure it can be repeated with the same token.
 pub(crate) async fn join(args: args::Join) -> anyhow::Result<()> {
@@ -17,7 +18,19 @@ pub(crate) async fn join(args: args::Join) -> anyhow::Result<()> {
     let Way { addresses, proxy } = args.upward.way(&token.addresses);
     token.addresses = addresses;
     let folder = Folder::new(&args.data).identity()?;
+    let kept = Kept::connect(args.kept.identity_secret, &args.access).await?;
+    if let Some(kept) = &kept
+        && kept.restore(&folder).await?
+    {
+        let joined = folder.load(clock::seconds())?;
+        kept.keep(&folder).await?;
+        eprintln!("joined already, as {}", joined.peer());
+        return Ok(());
+    }
     let identity = enroll::join(&token, proxy, args.name, &folder, clock::seconds()).await?;
+    if let Some(kept) = &kept {
+        kept.keep(&folder).await?;
+    }
     eprintln!("joined as {}; start with: canopy-agent run --data {}", identity.peer(), args.data.display());
     Ok(())
 }

@@ -5,10 +5,10 @@
 //! tells is reported when the line is back. In reading order:
 //!
 //! - [`args`]: the command line;
-//! - `join`: how an agent gets its identity; `renewal`: how it keeps it;
+//! - `join`: how an agent gets its identity; `renewal` and `secret`: how it keeps it;
 //! - `run`: the agent at work;
 //! - `folder`: what lies in the data folder, and what happens to a damaged store;
-//! - [`cluster`]: what an agent asks of a cluster; the real one and the embedded one;
+//! - [`cluster`]: what an agent asks of a cluster; the real one and the embedded one; `known`: which one it is;
 //! - `orders`: the machine's orders, on their way to the cluster and back;
 //! - `content`: content that does not travel inside a row;
 //! - `machine`: what people at the machine ask of the running agent, without any hub.
@@ -18,10 +18,12 @@ pub mod cluster;
 mod content;
 mod folder;
 mod join;
+mod known;
 mod machine;
 mod orders;
 mod renewal;
 mod run;
+mod secret;
 
 use std::process::ExitCode;
 

@@ -109,20 +109,24 @@ impl Desk {
         self.left.clone()
     }
 
-    /// Begins to serve. The store is open, so no other agent listens in this folder. An agent that
-    /// cannot be asked anything does its work all the same.
-    pub(crate) fn open<C: Cluster>(self, cluster: Arc<C>, agent: Handle<Agent>) -> anyhow::Result<()> {
+    /// Begins to listen; what is returned serves, for ever. The store is open, so no other agent listens in
+    /// this folder. An agent that cannot be asked anything does its work all the same.
+    pub(crate) fn open<C: Cluster>(
+        self,
+        cluster: Arc<C>,
+        agent: Handle<Agent>,
+    ) -> anyhow::Result<Option<impl Future<Output = ()> + Send + 'static>> {
         let path = self.folder.socket();
         let listener = match listen(&path) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 warn!(path = %path.display(), %error,
                     "people at the machine can't ask this agent: give it a --data with a shorter path");
-                return Ok(());
+                return Ok(None);
             }
             listener => listener.with_context(|| format!("listening on {}", path.display()))?,
         };
         let desk = Arc::new(self);
-        tokio::spawn(async move {
+        Ok(Some(async move {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => {
@@ -135,8 +139,7 @@ impl Desk {
                     }
                 }
             }
-        });
-        Ok(())
+        }))
     }
 
     async fn serve<C: Cluster>(&self, mut stream: UnixStream, cluster: &C, agent: &Handle<Agent>) {

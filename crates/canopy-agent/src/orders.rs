@@ -15,9 +15,10 @@ use canopy_core::{Agent, Effect, Input};
 use canopy_model::Claims;
 use canopy_node::{Handle, Shell};
 use canopy_proto::convert::one_line;
+use futures::FutureExt as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use crate::cluster::Cluster;
 use crate::content;
@@ -39,22 +40,25 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Begins to listen to the cluster and to carry out orders. `own` is claimed beside what the cluster
-    /// says about itself.
-    pub(crate) fn new<C: Cluster>(cluster: Arc<C>, own: Claims, pull: Pull, agent: Handle<Agent>) -> Self {
-        let survey = Arc::new(Notify::new());
-        tokio::spawn(observe(cluster.clone(), agent.clone()));
-        tokio::spawn(surveys(cluster.clone(), survey.clone(), agent.clone()));
-        tokio::spawn(claims(cluster.clone(), own, agent.clone()));
+    /// Begins to carry out orders; one to survey is passed on.
+    pub(crate) fn new<C: Cluster>(
+        cluster: Arc<C>,
+        survey: Arc<Notify>,
+        pull: Pull,
+        agent: Handle<Agent>,
+    ) -> Self {
         let begin = {
             let (pull, agent) = (pull.clone(), agent.clone());
             let places = Arc::new(Semaphore::new(ORDERS_MAX));
-            move |order| {
+            move |order: ClusterOrder| {
                 let (cluster, pull, agent) = (cluster.clone(), pull.clone(), agent.clone());
                 let places = places.clone();
                 tokio::spawn(async move {
                     let place = places.acquire().await.expect("nobody closes it");
-                    let outcome = carry_out(&*cluster, &pull, &order).await;
+                    let outcome = {
+                        let order = order.clone();
+                        guarded(async move { carry_out(&*cluster, &pull, &order).await }).await
+                    };
                     drop(place);
                     tell(&agent, answer(order, outcome)).await;
                 });
@@ -72,7 +76,8 @@ impl Shell for Orders {
             Effect::Fetch(digest) => {
                 let (pull, agent) = (self.pull.clone(), self.agent.clone());
                 tokio::spawn(async move {
-                    let error = pull.ensure(digest).await.err().map(|error| one_line(&error));
+                    let fetched = async move { pull.ensure(digest).await.map_err(|error| one_line(&error)) };
+                    let error = guarded(fetched.map(|fetched| fetched.map(drop))).await.err();
                     // The agent is stopping: it asks again after its start.
                     let _ = agent.input(Input::Fetched { digest, error }).await;
                 });
@@ -81,6 +86,13 @@ impl Shell for Orders {
             Effect::Send { .. } | Effect::Disconnect { .. } | Effect::Reply { .. } | Effect::Revoke(_) => {}
         }
     }
+}
+
+/// Does something in a task of its own: a fault of the agent fails that alone, and is told and tried again
+/// as any other failure.
+async fn guarded(doing: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
+    let done = tokio::spawn(doing.in_current_span()).await;
+    done.unwrap_or_else(|fault| Err(format!("a fault of the agent, please report it: {fault}")))
 }
 
 async fn carry_out<C: Cluster>(cluster: &C, pull: &Pull, order: &ClusterOrder) -> Result<(), String> {
@@ -124,7 +136,8 @@ async fn tell(agent: &Handle<Agent>, event: ClusterEvent) {
     let _ = agent.input(Input::Cluster(event)).await;
 }
 
-async fn observe<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
+/// Tells the machine what the cluster tells. Ends only when the cluster is no longer watched.
+pub(crate) async fn observe<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
     let mut events = cluster.watch();
     while let Some(event) = events.recv().await {
         tell(&agent, event).await;
@@ -132,7 +145,7 @@ async fn observe<C: Cluster>(cluster: Arc<C>, agent: Handle<Agent>) {
 }
 
 /// Answers each wish to survey, as soon as the cluster can be asked.
-async fn surveys<C: Cluster>(cluster: Arc<C>, wanted: Arc<Notify>, agent: Handle<Agent>) {
+pub(crate) async fn surveys<C: Cluster>(cluster: Arc<C>, wanted: Arc<Notify>, agent: Handle<Agent>) {
     loop {
         wanted.notified().await;
         let survey = surveyed(&*cluster).await;
@@ -158,7 +171,7 @@ async fn surveyed<C: Cluster>(cluster: &C) -> Survey {
     }
 }
 
-async fn claims<C: Cluster>(cluster: Arc<C>, own: Claims, agent: Handle<Agent>) {
+pub(crate) async fn claims<C: Cluster>(cluster: Arc<C>, own: Claims, agent: Handle<Agent>) {
     let mut said = None;
     loop {
         let again = match cluster.claims().await {
@@ -177,5 +190,17 @@ async fn claims<C: Cluster>(cluster: Arc<C>, own: Claims, agent: Handle<Agent>) 
             }
         };
         sleep(again).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_in_one_order_is_its_answer() {
+        let fault = guarded(async { panic!("broken") }).await.unwrap_err();
+        assert!(fault.contains("a fault of the agent") && fault.contains("broken"), "{fault}");
+        assert_eq!(guarded(async { Ok(()) }).await, Ok(()));
     }
 }

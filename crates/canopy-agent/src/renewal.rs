@@ -8,8 +8,19 @@ use canopy_proto::convert::one_line;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::secret::Kept;
+
 /// Renews the identity for ever, over `way`. `leaf` presents the newest certificate.
-pub(crate) async fn renew(mut identity: Identity, way: Way, trust: Trust, folder: Folder, leaf: Leaf) {
+/// What is renewed is written to `kept` too, again until that succeeds.
+pub(crate) async fn renew(
+    mut identity: Identity,
+    way: Way,
+    trust: Trust,
+    folder: Folder,
+    leaf: Leaf,
+    kept: Option<Kept>,
+) {
+    let mut unkept = kept.is_some();
     loop {
         let now = clock::seconds();
         if enroll::is_due(&identity, now) {
@@ -18,12 +29,19 @@ pub(crate) async fn renew(mut identity: Identity, way: Way, trust: Trust, folder
                     Ok(()) => {
                         info!("the certificate was renewed");
                         identity = renewed;
+                        unkept = kept.is_some();
                     }
                     Err(error) => warn!(%error, "the renewed certificate cannot be presented"),
                 },
                 Err(error) => {
                     warn!(reason = one_line(&error), "the certificate was not renewed; trying again")
                 }
+            }
+        }
+        if let Some(kept) = kept.as_ref().filter(|_| unkept) {
+            match kept.keep(&folder).await {
+                Ok(()) => unkept = false,
+                Err(error) => warn!(reason = format!("{error:#}"), "the identity was not kept in its Secret"),
             }
         }
         sleep(enroll::LOOK_EVERY).await;

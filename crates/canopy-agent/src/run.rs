@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use canopy_content::{Blobs, Pull};
 use canopy_core::Agent;
 use canopy_identity::{Folder as Identities, Identity, Role, Trust, key, tls};
@@ -15,6 +15,7 @@ use canopy_node::{Driver, Handle, clock, shutdown};
 use canopy_store::Store;
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -22,13 +23,18 @@ use crate::args;
 use crate::cluster::{Cluster, Embedded, Real};
 use crate::folder::Folder;
 use crate::machine::Desk;
-use crate::orders::Orders;
+use crate::orders::{self, Orders};
 use crate::renewal::renew;
+use crate::secret::Kept;
 
 /// Runs the agent until it is told to stop, or its disk fails.
 pub(crate) async fn run(args: args::Run) -> anyhow::Result<()> {
     let folder = Folder::new(&args.data);
     let identities = folder.identity()?;
+    let kept = Kept::connect(args.kept.identity_secret.clone(), &args.cluster.access).await?;
+    if let Some(kept) = &kept {
+        kept.restore(&identities).await?;
+    }
     let identity = identities.load(clock::seconds())?;
     let peer = identity.peer();
     ensure!(
@@ -37,7 +43,7 @@ pub(crate) async fn run(args: args::Run) -> anyhow::Result<()> {
         args.data.display()
     );
     let span = info_span!("node", path = %identity.peer().path);
-    work(args, folder, identities, identity).instrument(span).await
+    work(args, folder, identities, identity, kept).instrument(span).await
 }
 
 async fn work(
@@ -45,6 +51,7 @@ async fn work(
     folder: Folder,
     identities: Identities,
     identity: Identity,
+    kept: Option<Kept>,
 ) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("listening to signals")?;
     let (slots, store) = folder.store()?;
@@ -62,14 +69,14 @@ async fn work(
     let contact = Contact::default();
     let desk = Desk::new(folder.clone(), stop.clone(), contact.clone());
     let left = desk.left();
-    let (driver, handle) = if args.cluster.embedded {
+    let (driver, handle, mut parts) = if args.cluster.embedded {
         let cluster = Embedded::open(&folder.embedded_cluster(), args.cluster.embedded_lies)?;
         warn!(file = %folder.embedded_cluster().display(), "embedded cluster, nothing real runs here");
         begin(agent, store, cluster, claims, pull, desk)?
     } else {
-        begin(agent, store, Real::connect(&args.cluster).await?, claims, pull, desk)?
+        let cluster = Real::connect(&args.cluster.access, &folder.cluster_id()).await?;
+        begin(agent, store, cluster, claims, pull, desk)?
     };
-    let mut parts = JoinSet::new();
     if let Some(address) = args.health {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listening on {address} (--health)"))?;
@@ -77,7 +84,7 @@ async fn work(
         parts.spawn(serve_probes(listener, handle.clone(), metrics.clone()).in_current_span());
         parts.spawn(health::upkeep(metrics).map(Ok).in_current_span());
     }
-    parts.spawn(renew(identity, way, trust, identities, leaf).map(Ok).in_current_span());
+    parts.spawn(renew(identity, way, trust, identities, leaf, kept.clone()).map(Ok).in_current_span());
     // It ends with the driver, and the driver's end is the one that counts.
     let linked = uplink(dialer, contact, handle.links(), Silent).then(|()| pending());
     parts.spawn(linked.in_current_span());
@@ -90,11 +97,17 @@ async fn work(
     parts.join_next().await.expect("there are parts")??;
     if left.is_cancelled() {
         folder.leave()?;
+        if let Some(kept) = &kept {
+            kept.forget().await?;
+        }
         info!("left the hub");
     }
     info!("stopped");
     Ok(())
 }
+
+/// A part of the agent: none ends before the agent does.
+type Parts = JoinSet<anyhow::Result<()>>;
 
 /// Joins the machine with its disk, its cluster and the people beside it.
 fn begin<C: Cluster>(
@@ -104,13 +117,23 @@ fn begin<C: Cluster>(
     claims: Claims,
     pull: Pull,
     desk: Desk,
-) -> anyhow::Result<(Driver<Agent, Orders>, Handle<Agent>)> {
+) -> anyhow::Result<(Driver<Agent, Orders>, Handle<Agent>, Parts)> {
     let cluster = Arc::new(cluster);
-    let orders = cluster.clone();
-    let (driver, handle) =
-        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(orders, claims, pull, handle.clone()));
-    desk.open(cluster, handle.clone())?;
-    Ok((driver, handle))
+    let survey = Arc::new(Notify::new());
+    let (driver, handle) = {
+        let (cluster, survey) = (cluster.clone(), survey.clone());
+        Driver::new(agent, store, |handle: &Handle<Agent>| Orders::new(cluster, survey, pull, handle.clone()))
+    };
+    let mut parts = Parts::new();
+    let observing = orders::observe(cluster.clone(), handle.clone());
+    let unseen = || Err(anyhow!("the cluster is no longer watched, which is a fault of the agent"));
+    parts.spawn(observing.map(move |()| unseen()).in_current_span());
+    parts.spawn(orders::surveys(cluster.clone(), survey, handle.clone()).map(Ok).in_current_span());
+    parts.spawn(orders::claims(cluster.clone(), claims, handle.clone()).map(Ok).in_current_span());
+    if let Some(serving) = desk.open(cluster, handle.clone())? {
+        parts.spawn(serving.map(Ok).in_current_span());
+    }
+    Ok((driver, handle, parts))
 }
 
 /// The port for probes and metrics. Ready means that the cluster has told what it holds; a hub that is

@@ -13,6 +13,7 @@
 //!
 //! The folder and its files are their owner's alone; anything laxer is refused.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use canopy_model::Uid;
@@ -32,6 +33,9 @@ use crate::text::Text;
 use crate::verify::{Anchor, Refusal};
 
 pub use crate::file::Error as FileError;
+
+/// What an agent has of these, in the order in which they are written.
+const AGENT_FILES: [&str; 5] = ["root.pem", "leaf.key", "chain.pem", "revocations.json", "identity.json"];
 
 /// A node's identity folder.
 #[derive(Debug, Clone)]
@@ -74,6 +78,9 @@ pub enum Damage {
     /// Not the JSON that it should be.
     #[error("not the expected JSON")]
     Json(#[source] serde_json::Error),
+    /// Not the text that it should be.
+    #[error("not a text")]
+    Text,
     /// No certificates in PEM.
     #[error("not certificates in PEM")]
     Certificates,
@@ -202,6 +209,26 @@ impl Folder {
     /// Keeps what is revoked.
     pub fn save_revocations(&self, revocations: &Revocations) -> Result<(), Error> {
         self.write_json("revocations.json", revocations)
+    }
+
+    /// The files that make up an agent's identity, to be kept in another place too.
+    pub fn copy(&self) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let there = AGENT_FILES.into_iter().filter(|name| self.file(name).exists());
+        there.map(|name| Ok((name.to_owned(), self.read(name)?.into_bytes()))).collect()
+    }
+
+    /// Takes back what [`Self::copy`] gave, into a folder without an identity.
+    pub fn restore(&self, mut files: BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
+        if !self.is_empty() {
+            return Err(Error::Occupied(self.path.clone()));
+        }
+        for name in AGENT_FILES {
+            if let Some(bytes) = files.remove(name) {
+                let text = String::from_utf8(bytes).map_err(|_| self.damaged(name, Damage::Text))?;
+                self.write(name, &text)?;
+            }
+        }
+        Ok(())
     }
 
     fn authority(&self) -> Result<Authority, Error> {

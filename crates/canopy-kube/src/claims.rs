@@ -17,15 +17,7 @@ impl Cluster {
     /// `platform` and `architecture`, several with commas between them. Where nodes may not be listed, the
     /// platform is `Other`, and the architecture left out.
     pub async fn claims(&self) -> Result<BTreeMap<String, String>, RequestError> {
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        let system = match bounded(namespaces.get_metadata("kube-system")).await {
-            Err(error) if error.is_forbidden() => {
-                let reason = error.to_string();
-                tracing::warn!(reason, "which cluster this is is not known");
-                None
-            }
-            system => system?.uid(),
-        };
+        let id = self.id().await?;
         let version = bounded(self.client.apiserver_version()).await?.git_version;
         let groups = bounded(self.client.list_api_groups()).await?;
         let openshift = groups.groups.iter().any(|group| group.name == "config.openshift.io");
@@ -45,9 +37,25 @@ impl Cluster {
             ("kubeversion", version),
             ("architecture", architecture),
         ];
-        let id = system.map(|uid| ("id.k8s.io", uid));
+        let id = id.map(|id| ("id.k8s.io", id));
         let known = claims.into_iter().chain(id).filter(|(_, value)| !value.is_empty());
         Ok(known.map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+impl Cluster {
+    /// The id that a cluster keeps for its life: the uid of its namespace kube-system. None where that may
+    /// not be read.
+    pub async fn id(&self) -> Result<Option<String>, RequestError> {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        match bounded(namespaces.get_metadata("kube-system")).await {
+            Err(error) if error.is_forbidden() => {
+                let reason = error.to_string();
+                tracing::debug!(reason, "which cluster this is is not known");
+                Ok(None)
+            }
+            system => Ok(system?.uid()),
+        }
     }
 }
 

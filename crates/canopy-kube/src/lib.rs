@@ -16,7 +16,8 @@
 //! - [`health`], `pods`, `feedback` and `ownership`: what one live object says, and whether it drifted;
 //! - `applied`: the sets that this process applied; `view`: what became of them, concluded; [`watch`]:
 //!   how it is told; `why`: what is below an object that is not well;
-//! - `claims`: what the cluster says about itself; [`machines`]: its nodes, and what they have.
+//! - `claims`: what the cluster says about itself; [`machines`]: its nodes, and what they have;
+//! - `secret`: what an agent keeps of its own.
 //!
 //! Invariants: an object is deleted only in a state in which its label names the workload's uid and no
 //! controller made it; what stands on a deleted namespace or definition goes along, so one that other
@@ -41,6 +42,7 @@ pub mod object;
 mod ownership;
 mod pods;
 mod rights;
+mod secret;
 mod update;
 mod view;
 pub mod watch;
@@ -54,5 +56,6 @@ pub use inventory::{Held, Unreadable};
 pub use machines::Counted;
 pub use object::ObjectName;
 pub use rights::MissingRight;
+pub use secret::{NoSecretName, SecretName};
 pub use update::Reason;
 pub use watch::Observed;

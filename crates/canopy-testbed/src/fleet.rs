@@ -98,9 +98,21 @@ impl Fleet {
 
     /// Joins an agent of the cluster's name below a hub and starts it where the cluster is.
     pub async fn add_agent(&mut self, parent: &str, cluster: &Cluster, line: &str) -> Result<()> {
+        self.add_agent_with(parent, cluster, line, &[]).await
+    }
+
+    /// The same, with more words on its command line.
+    pub async fn add_agent_with(
+        &mut self,
+        parent: &str,
+        cluster: &Cluster,
+        line: &str,
+        more: &[&str],
+    ) -> Result<()> {
         let kubeconfig = cluster.plane.kubeconfig().display().to_string();
         let place = Place::Site(cluster.site.clone());
-        self.join_agent(parent, cluster.site.name(), line, place, &["--kubeconfig", &kubeconfig]).await
+        let words = [&["--kubeconfig", &kubeconfig], more].concat();
+        self.join_agent(parent, cluster.site.name(), line, place, &words).await
     }
 
     /// Joins an agent below `eu` and starts it on an embedded cluster.

@@ -297,8 +297,11 @@ mod tests {
         let (_cluster, mut events) = running(place.path()).await;
         let mut healths = Vec::new();
         while healths.last() != Some(&Health::Healthy) {
-            let Some(ClusterEvent::Observed { health, .. }) = events.recv().await else { panic!("no event") };
-            healths.push(health);
+            match events.recv().await.expect("the cluster tells for ever") {
+                ClusterEvent::Observed { health, .. } => healths.push(health),
+                // Its only machine is told as well, before or after.
+                event => assert!(matches!(event, ClusterEvent::Machines { .. }), "{event:?}"),
+            }
         }
         assert_eq!(healths, [Health::Progressing, Health::Healthy]);
         let told = &contents(&place.path().join("embedded-cluster.json")).workloads[&Uid(7).to_string()];

@@ -1,33 +1,48 @@
 //! A real Kubernetes cluster.
 
+use std::path::Path;
+use std::pin::pin;
+
 use canopy_core::effect::Apply;
 use canopy_core::input::{ClusterEvent, Found, Survey};
 use canopy_kube::{ApplyError, Bundle, ConnectError, Counted, Held, Observed};
 use canopy_model::{Claims, Feedback, Uid};
 use canopy_proto::convert::one_line;
 use canopy_proto::revision::Content;
+use futures::future::select;
 use tokio::sync::mpsc;
 
 use super::Cluster;
 use crate::args;
+use crate::known::Known;
 
 /// Conclusions that wait for the agent.
 const EVENTS_MAX: usize = 64;
 
 /// A real Kubernetes cluster.
 #[derive(Clone)]
-pub struct Real(canopy_kube::Cluster);
+pub struct Real(canopy_kube::Cluster, Known);
 
 impl Real {
-    /// Prepares the connection; the cluster itself may be down.
-    pub async fn connect(args: &args::Cluster) -> Result<Self, ConnectError> {
+    /// Prepares the connection; the cluster itself may be down. The file tells, or will tell, which one it
+    /// is.
+    pub async fn connect(args: &args::Access, id: &Path) -> Result<Self, ConnectError> {
         let cluster = canopy_kube::Cluster::connect(args.kubeconfig.as_deref(), args.context.as_deref());
-        Ok(Self(cluster.await?))
+        Ok(Self(cluster.await?, Known::new(id)))
+    }
+
+    /// Refuses to go on when this is not the cluster that the agent works on.
+    async fn check(&self) -> Result<(), String> {
+        match self.0.id().await.map_err(|error| one_line(&error))? {
+            Some(id) => self.1.check(&id).map_err(|error| one_line(&error)),
+            None => Ok(()),
+        }
     }
 }
 
 impl Cluster for Real {
     async fn apply(&self, order: &Apply, content: &[u8]) -> Result<(), String> {
+        self.check().await?;
         let Content { manifests, upkeep } = Content::read(content).map_err(|error| one_line(&error))?;
         let Apply { uid, name, home, placements, revision, .. } = order;
         let bundle = Bundle {
@@ -43,6 +58,7 @@ impl Cluster for Real {
     }
 
     async fn delete(&self, uid: Uid) -> Result<(), String> {
+        self.check().await?;
         let progress = self.0.delete(uid).await.map_err(|error| one_line(&error))?;
         match progress.remaining.first() {
             None => Ok(()),
@@ -51,10 +67,12 @@ impl Cluster for Real {
     }
 
     async fn orphan(&self, uid: Uid) -> Result<(), String> {
+        self.check().await?;
         self.0.let_go_all(uid).await.map_err(|error| one_line(&error))
     }
 
     async fn survey(&self) -> Result<Survey, String> {
+        self.check().await?;
         let held = self.0.list().await.map_err(|error| one_line(&error))?;
         let mut survey = Survey::default();
         for held in held {
@@ -74,18 +92,19 @@ impl Cluster for Real {
 
     fn watch(&self) -> mpsc::Receiver<ClusterEvent> {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let mut counted = self.0.watch_machines();
-        let machines = events.clone();
-        tokio::spawn(async move {
-            while let Some(Counted { machines: known, inventory }) = counted.recv().await {
-                let event = ClusterEvent::Machines { machines: known, inventory };
-                if machines.send(event).await.is_err() {
-                    return;
+        let (mut counted, mut observed) = (self.0.watch_machines(), self.0.watch());
+        let machines = {
+            let events = events.clone();
+            async move {
+                while let Some(Counted { machines, inventory }) = counted.recv().await {
+                    let event = ClusterEvent::Machines { machines, inventory };
+                    if events.send(event).await.is_err() {
+                        return;
+                    }
                 }
             }
-        });
-        let mut observed = self.0.watch();
-        tokio::spawn(async move {
+        };
+        let workloads = async move {
             while let Some(Observed { uid, drifted, health, message, feedback }) = observed.recv().await {
                 let feedback = Feedback { values: feedback, left_out: 0 };
                 let event = ClusterEvent::Observed { uid, drifted, health, message, feedback };
@@ -93,6 +112,10 @@ impl Cluster for Real {
                     return;
                 }
             }
+        };
+        // The receiver ends when either does, and so whoever listens learns of it.
+        tokio::spawn(async move {
+            select(pin!(machines), pin!(workloads)).await;
         });
         receiver
     }
