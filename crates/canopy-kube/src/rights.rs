@@ -8,8 +8,9 @@
 //! | namespace canopy-system | `get list create patch delete` of configmaps | inventories: without them it holds nothing |
 //! | where its workloads are, or everywhere | `get list watch create patch delete` of their kinds | `create patch delete` not for workloads with an executor |
 //! | the same | `list` of pods and events | why something does not start; told less without |
-//! | namespace kube-system | `get` of the namespace itself | which cluster this is |
+//! | namespace kube-system | `get` of the namespace itself | which cluster this is; another one is not noticed without |
 //! | everywhere | `list` of nodes | the claim `platform` |
+//! | where its identity is kept | `get create patch` of that Secret | an agent that runs as a pod |
 //! | where executors are | `impersonate` of these serviceaccounts | workloads with an executor |
 //!
 //! Whoever applies Roles needs the rights in them as well, or `escalate` and `bind`. An agent that may

@@ -76,7 +76,7 @@ pub enum Error {
     #[error(transparent)]
     Workload(workload::Error),
     /// The text of a workload's upkeep is none.
-    #[error("spec.upkeep is no JSON text of deleteOption and manifestConfigs: {0}")]
+    #[error("spec.upkeep is no JSON text of deleteOption, manifestConfigs and executor: {0}")]
     UpkeepJson(String),
     /// How a workload's objects are to be kept is refused.
     #[error(transparent)]
