@@ -80,8 +80,15 @@ pub struct Leave {
 #[derive(Debug, Args)]
 pub struct Join {
     /// The token
-    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret::<JoinToken>())]
-    pub token: JoinToken,
+    #[arg(
+        long,
+        env = "CANOPY_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        value_parser = secret::<JoinToken>(),
+        required_unless_present = "once"
+    )]
+    pub token: Option<JoinToken>,
     /// The name of the cluster below the hub, if the token leaves it open
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,
@@ -91,6 +98,9 @@ pub struct Join {
     /// How to reach the hub
     #[command(flatten)]
     pub upward: Upward,
+    /// Where the agent has joined before, succeed and change nothing, as an installer wants
+    #[arg(long, env = "CANOPY_ONCE")]
+    pub once: bool,
     /// Where the identity is kept beside the data folder
     #[command(flatten)]
     pub kept: Kept,

@@ -28,6 +28,7 @@ mod secret;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use canopy_node::shutdown;
 use tokio::runtime;
 
 pub use args::Cli;
@@ -52,7 +53,10 @@ fn begin(cli: Cli) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     runtime.context("starting the runtime")?.block_on(async {
         match cli.command {
-            Command::Join(args) => join::join(args).await,
+            Command::Join(args) => {
+                let stop = shutdown::on_signal().context("listening to signals")?;
+                stop.run_until_cancelled(join::join(args)).await.unwrap_or(Ok(()))
+            }
             Command::Run(args) => run::run(args).await,
             Command::Status(machine) => machine::ask(&machine, machine::Wish::Status).await,
             Command::Hold(args::Hold { machine, reason }) => {

@@ -163,9 +163,14 @@ impl Contexts {
         Ok(contexts)
     }
 
+    /// What the file would hold.
+    pub fn text(&self) -> String {
+        serde_saphyr::to_string(self).expect("texts can be written as YAML")
+    }
+
     /// Replaces the file in one step, readable by its owner only; makes its folder if need be.
     pub fn save(&self, file: &FilePath) -> Result<(), Error> {
-        let text = serde_saphyr::to_string(self).expect("texts can be written as YAML");
+        let text = self.text();
         let write = || {
             let mut draft = draft(file)?;
             draft.write_all(text.as_bytes())?;

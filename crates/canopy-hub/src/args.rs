@@ -65,7 +65,8 @@ pub struct ContextArgs {
     /// How the administrator reaches the hub; where it listens for administrators when left out.
     #[arg(long = "admin-server", env = "CANOPY_ADMIN_SERVER", value_name = "HOST:PORT")]
     pub server: Option<String>,
-    /// The context file to add to; the one that `canopy` reads when left out.
+    /// The context file to add to, or `-` to print one with this context alone; the file that `canopy`
+    /// reads when left out.
     #[arg(long = "context-file", env = "CANOPY_CONFIG", value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The context's name; the hub's path when left out, of the root `root`.
@@ -94,6 +95,12 @@ pub struct InitArgs {
     /// Make an empty store under the identity that is there: objects are adopted from the children.
     #[arg(long, env = "CANOPY_ADOPT")]
     pub adopt: bool,
+    /// Make no administrator's context: `canopy-hub admin` does.
+    #[arg(long, env = "CANOPY_NO_CONTEXT")]
+    pub no_context: bool,
+    /// Where a hub was made before, succeed and change nothing, as an installer wants.
+    #[arg(long, env = "CANOPY_ONCE", conflicts_with = "adopt")]
+    pub once: bool,
 }
 
 /// Flags of `join`.
@@ -103,14 +110,24 @@ pub struct JoinArgs {
     #[command(flatten)]
     pub data: Data,
     /// The token that `canopy token create` printed.
-    #[arg(long, env = "CANOPY_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret::<JoinToken>())]
-    pub token: JoinToken,
+    #[arg(
+        long,
+        env = "CANOPY_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        value_parser = secret::<JoinToken>(),
+        required_unless_present = "once"
+    )]
+    pub token: Option<JoinToken>,
     /// The name below the parent, if the token leaves it open.
     #[arg(long, env = "CANOPY_NAME", value_name = "NAME")]
     pub name: Option<Name>,
     /// How to reach the hub above.
     #[command(flatten)]
     pub upward: Upward,
+    /// Where a hub has joined before, succeed and change nothing, as an installer wants.
+    #[arg(long, env = "CANOPY_ONCE")]
+    pub once: bool,
 }
 
 /// Flags of `admin`.

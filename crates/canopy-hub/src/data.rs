@@ -19,6 +19,11 @@ impl Data {
         self.folder.join("identity")
     }
 
+    /// Whether a hub was made here.
+    pub fn has_identity(&self) -> bool {
+        self.identity().join("identity.json").exists()
+    }
+
     /// The durable state.
     pub fn store(&self) -> PathBuf {
         self.folder.join("store")

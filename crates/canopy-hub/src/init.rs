@@ -10,6 +10,9 @@ use canopy_node::clock::seconds;
 
 use crate::args::{Addresses, AdminArgs, ContextArgs, Data, InitArgs};
 
+/// The context file that is standard output.
+const PRINTED: &str = "-";
+
 /// Makes a root; returns what to do next. What can be refused is refused before anything is made,
 /// and the identity, which cannot be made again, comes last but for the context.
 pub fn init(args: &InitArgs) -> anyhow::Result<String> {
@@ -18,22 +21,36 @@ pub fn init(args: &InitArgs) -> anyhow::Result<String> {
         args.data.create_store()?;
         return Ok(format!("made an empty store under the identity that was there.\n\n{}", next(args)));
     }
+    if args.once && args.data.has_identity() {
+        return Ok(format!("{} is a hub's already: nothing is changed", args.data.folder.display()));
+    }
     check_free(&args.data)?;
-    let book = ContextBook::open(&args.context, &Path::root())?;
-    book.contexts.check_free(&book.name)?;
+    let book = match args.no_context {
+        true => None,
+        false => Some(ContextBook::open(&args.context, &Path::root())?),
+    };
+    if let Some(book) = &book {
+        book.contexts.check_free(&book.name)?;
+    }
     args.data.create()?;
     let folder = Folder::open(args.data.identity())?;
     let identity = Identity::root(&args.trust_domain, key::random_uid(), seconds())?;
     args.data.create_store()?;
     folder.create(&identity)?;
+    let made = format!("made the root of {}", args.trust_domain);
+    let Some(book) = book else {
+        let admin = format!("canopy-hub admin --data {}", args.data.folder.display());
+        return Ok(format!("{made}. A context for its administrator: {admin}\n\n{}", next(args)));
+    };
+    let printed = book.file.is_none();
     let said = book.write(&identity, &args.addresses, &args.context)?;
-    Ok(format!("made the root of {}, and {said}.\n\n{}", args.trust_domain, next(args)))
+    Ok(if printed { said } else { format!("{made}, and {said}.\n\n{}", next(args)) })
 }
 
 /// Refuses a folder that is another hub's, or what is left of it.
 fn check_free(data: &Data) -> anyhow::Result<()> {
     let (folder, identity, store) = (data.folder.display(), data.identity(), data.store());
-    if identity.join("identity.json").exists() {
+    if data.has_identity() {
         bail!(
             "{folder} is a hub's already: `canopy-hub admin --data {folder}` writes a context for it, and another \
              fleet needs another --data"
@@ -72,20 +89,26 @@ pub fn admin(args: &AdminArgs) -> anyhow::Result<String> {
 
 /// The context file, and the name of what is added to it.
 struct ContextBook {
-    file: PathBuf,
+    /// None when the context is printed.
+    file: Option<PathBuf>,
     contexts: Contexts,
     name: String,
 }
 
 impl ContextBook {
     fn open(args: &ContextArgs, hub: &Path) -> anyhow::Result<Self> {
-        let file = args.file.clone().map_or_else(default_file, Ok)?;
-        let contexts = Contexts::open(&file)?;
+        let file = match &args.file {
+            Some(file) if file.as_os_str() == PRINTED => None,
+            Some(file) => Some(file.clone()),
+            None => Some(default_file()?),
+        };
+        let contexts = file.as_deref().map_or_else(|| Ok(Contexts::default()), Contexts::open)?;
         let name = args.context_name.clone().unwrap_or_else(|| Context::name_of(hub));
         Ok(Self { file, contexts, name })
     }
 
-    /// Issues a certificate to an administrator and adds it to the file; returns what was done.
+    /// Issues a certificate to an administrator and adds it to the file; returns what was done, or the
+    /// text that is to be printed in place of a file.
     fn write(mut self, hub: &Identity, addresses: &Addresses, args: &ContextArgs) -> anyhow::Result<String> {
         let authority = hub.authority().context("this is no hub's identity")?;
         let key = Key::generate()?;
@@ -97,7 +120,8 @@ impl ContextBook {
         if args.use_it {
             self.contexts.current = Some(self.name.clone());
         }
-        self.contexts.save(&self.file)?;
+        let Some(file) = &self.file else { return Ok(self.contexts.text()) };
+        self.contexts.save(file)?;
         let hint = match self.contexts.current.as_ref() == Some(&self.name) {
             true => "; it is the current one".to_owned(),
             false => format!(
@@ -105,7 +129,7 @@ impl ContextBook {
                 self.name
             ),
         };
-        let (name, file) = (&self.name, self.file.display());
+        let (name, file) = (&self.name, file.display());
         Ok(format!("wrote context {name} of administrator {} into {file}{hint}", args.name))
     }
 }
@@ -113,6 +137,8 @@ impl ContextBook {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
 
     use clap::Parser as _;
 
@@ -147,6 +173,25 @@ mod tests {
         init(&args(&named)).unwrap();
         let contexts = Contexts::load(file.as_ref()).unwrap();
         assert_eq!((contexts.current.as_deref(), contexts.contexts.len()), (Some("second"), 2));
+    }
+
+    #[test]
+    fn an_installer_may_begin_again_and_gets_a_context_on_standard_output() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data").display().to_string();
+        let made = args(&["--data", &data, "--once", "--no-context"]);
+        assert!(init(&made).unwrap().contains(&format!("canopy-hub admin --data {data}")));
+        let identity = || Folder::open(made.data.identity()).unwrap().load(seconds()).unwrap();
+        let uid = identity().peer().uid;
+        assert!(init(&made).unwrap().contains("nothing is changed"));
+        assert_eq!(identity().peer().uid, uid);
+
+        let words = ["canopy-hub", "admin", "--data", &data, "--context-file", "-"];
+        let Command::Admin(asked) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
+        let file = place.path().join("printed.yaml");
+        let mut draft = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&file).unwrap();
+        draft.write_all(admin(&asked).unwrap().as_bytes()).unwrap();
+        assert_eq!(Contexts::load(&file).unwrap().pick(None).unwrap().hub, "/");
     }
 
     #[test]

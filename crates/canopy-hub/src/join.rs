@@ -4,12 +4,16 @@ use anyhow::{Context, bail};
 use canopy_identity::{Folder, Role};
 use canopy_link::{Way, enroll};
 use canopy_node::clock::seconds;
+use canopy_node::flags::NO_TOKEN;
 
 use crate::args::JoinArgs;
 
 /// Joins the hub that the token names; returns what to do next. Can be repeated after a failure.
 pub async fn join(args: &JoinArgs) -> anyhow::Result<String> {
-    let mut token = args.token.clone();
+    if args.once && args.data.has_identity() {
+        return Ok(format!("{} has joined already: nothing is changed", args.data.folder.display()));
+    }
+    let mut token = args.token.clone().context(NO_TOKEN)?;
     if token.kind != Role::Hub {
         bail!("the token admits a node of kind {}: use it with that program", token.kind);
     }

@@ -35,6 +35,10 @@ impl Upward {
     }
 }
 
+/// What is missing where `join --once` has yet to join.
+pub const NO_TOKEN: &str = "nothing has joined here yet: give --token with what `canopy token create` prints, \
+                            where the hub above is administered";
+
 /// Reads the value of a flag that holds a secret: other than with clap's own parsers, an error does
 /// not repeat the value.
 pub fn secret<T>() -> impl TypedValueParser<Value = T>

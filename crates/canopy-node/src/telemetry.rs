@@ -1,6 +1,6 @@
 //! How a program tells what it does.
 
-use std::io::stderr;
+use std::io::{IsTerminal as _, stderr};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -45,6 +45,8 @@ impl Telemetry {
         let filter = EnvFilter::try_new(&self.filter)
             .map_err(|source| Error { filter: self.filter.clone(), source })?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+        // Colours are for people: a journal or a pod's log would show them as junk.
+        let log = log.with_ansi(stderr().is_terminal());
         // Tests and embedding programs may log already; theirs stays.
         let _ = match self.format {
             Format::Text => log.try_init(),
