@@ -1,10 +1,7 @@
 //! The layout of an image in one file: `oci-layout`, `index.json`, and blobs by their digests.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, DescriptorBuilder, Digest, ImageConfigurationBuilder, ImageIndexBuilder,
     ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
@@ -13,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::Image;
-use crate::layer::{self, Entry, Error};
+use crate::layer::{self, Entry, Error, gzip};
 
 /// Where `ctr images import` and the CRI look for the image's full reference.
 const FULL_NAME: &str = "io.containerd.image.name";
@@ -130,12 +127,6 @@ fn digest(content: &[u8]) -> String {
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("it has string keys only")
-}
-
-fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let written = encoder.write_all(content).and_then(|()| encoder.finish());
-    written.expect("memory takes every write")
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The files of an image, as the tar of its one layer.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 
 /// Folders above the files that were asked for.
@@ -62,6 +64,20 @@ impl Entry {
         let is_plain = place.components().all(|part| matches!(part, Component::Normal(_)));
         if is_plain && place != Path::new("") { Ok(place) } else { Err(refused()) }
     }
+}
+
+/// The entries as a `.tar.gz`, whose bytes follow from them alone as those of a layer do.
+///
+/// # Errors
+/// They don't make a file system.
+pub fn pack(entries: &[Entry]) -> Result<Vec<u8>, Error> {
+    tar(entries).map(|tar| gzip(&tar))
+}
+
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let written = encoder.write_all(content).and_then(|()| encoder.finish());
+    written.expect("memory takes every write")
 }
 
 /// The layer, not compressed.

@@ -3,8 +3,8 @@
 //! An [`Image`] says what is in it; [`Image::archive`] makes the bytes of one file that `ctr images
 //! import`, `podman load` and `skopeo copy oci-archive:` read. In reading order:
 //!
-//! - [`layer`]: the files, as the one layer of an image;
-//! - [`archive`]: configuration, manifest and index around it.
+//! - [`layer`]: the files, as the one layer of an image; [`pack`] makes of them what others unpack;
+//! - [`archive`]: configuration, manifest and index around the layer.
 //!
 //! Invariant: the bytes follow from the value alone. Entries are sorted, times are zero, and the only
 //! folders are those that files need or that are asked for, so that equal programs give equal digests
@@ -16,7 +16,7 @@ pub mod layer;
 use std::collections::BTreeMap;
 
 pub use archive::Archive;
-pub use layer::{Entry, Error};
+pub use layer::{Entry, Error, pack};
 
 /// What an image holds and how a container of it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! The chores by name. Each one is a module of its own.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
+use crate::programs::Program;
 use crate::tools::Tools;
-use crate::{bed, deps, guards, test, tools};
+use crate::{bed, deps, dist, guards, image, test, tools};
 
 /// Chores of the project.
 #[derive(clap::Parser)]
@@ -32,6 +34,23 @@ pub(crate) enum Chore {
     },
     /// Build the Kubernetes programs of the tests and print their folders, for CANOPY_TOOLS
     Tools,
+    /// Make OCI images of the programs, static and not root, without a container engine
+    Image {
+        /// Which ones [default: all]
+        programs: Vec<Program>,
+        /// The registry and folder in their names
+        #[arg(long, default_value = image::PREFIX)]
+        prefix: String,
+        /// Where to put them [default: images in the target folder]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Make an archive of each program, for machines without Kubernetes, and SHA256SUMS
+    Dist {
+        /// Where to put them [default: dist in the target folder]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Chore {
@@ -39,6 +58,11 @@ impl Chore {
         match self {
             Self::Test => test::run(),
             Self::Guards { only } => guards::run(only.as_deref()),
+            Self::Image { programs, prefix, out } => match programs.as_slice() {
+                [] => image::run(&Program::ALL, &prefix, out).map(drop),
+                some => image::run(some, &prefix, out).map(drop),
+            },
+            Self::Dist { out } => dist::run(out),
             Self::Deps => deps::check(),
             Self::Bed { words } => bed::run(&[], &words),
             Self::Bench { words } => bed::run(&["--release"], &[vec!["bench".to_owned()], words].concat()),

@@ -3,8 +3,12 @@
 mod bed;
 mod chores;
 mod deps;
+mod dist;
 mod guards;
+mod image;
 mod process;
+mod programs;
+mod sbom;
 mod test;
 mod tools;
 

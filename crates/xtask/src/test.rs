@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::process::{self, cargo};
+use crate::programs::Program;
 use crate::tools::{self, Tools};
-use crate::{deps, guards};
+use crate::{deps, guards, image};
 
 /// Each seed is one simulated fleet with its own faults.
 const CHAOS_SEEDS: &str = "300";
@@ -131,8 +132,10 @@ fn failures(line: &str) -> Option<usize> {
 fn end_to_end() -> Result<Outcome> {
     match tools::ensure()? {
         Tools::Ready(folders) => {
+            let images = image::run(&[Program::Hub, Program::Agent], image::PREFIX, None)?;
             let mut test = cargo(&["test", "--package", END_TO_END, ON_KUBERNETES]);
-            process::run(test.env("CANOPY_TOOLS", folders)).map(|()| Outcome::Passed)
+            test.env("CANOPY_TOOLS", folders).env("CANOPY_IMAGES", images);
+            process::run(&mut test).map(|()| Outcome::Passed)
         }
         Tools::Unavailable(why) if env::var_os("CI").is_some_and(|ci| ci == "true") => {
             bail!("continuous integration must run this step: {why}")
