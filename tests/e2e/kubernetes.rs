@@ -1,9 +1,12 @@
 //! The main job on real Kubernetes: a root, a region and two agents, each a process at a site of its
 //! own, with two real control planes. Everything is read from the clusters themselves.
 //!
+//! - [`charts`], [`installed`]: hub and agents as an administrator installs them;
 //! - [`interruption`]: requests to pods on real nodes, none of which may fail;
 //! - [`volume`]: an agent whose volume is gone, or whose cluster is another one.
 
+mod charts;
+mod installed;
 mod interruption;
 mod volume;
 

@@ -223,6 +223,8 @@ impl Wiring {
             Place::Site(site) => vec![
                 format!("--advertise-address={}", site.address()),
                 format!("--service-cluster-ip-range={}", site.services()),
+                // Nobody resolves the names of nodes.
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
             ],
         });
         args
