@@ -6,9 +6,10 @@ use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, config, delete, describe, diff, events, get, hub, label, orphans, status, token, tree, version,
-    wait,
+    apply, completion, config, delete, describe, diff, events, get, hub, label, orphans, status, token, tree,
+    version, wait,
 };
+use crate::complete;
 use crate::context;
 use crate::demo::{Demo, DemoNode};
 
@@ -25,14 +26,14 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Context file [default: ~/.canopy/config.yaml]
     #[arg(long, global = true, env = "CANOPY_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Which context of the file to use [default: its current one]
-    #[arg(long, global = true, env = "CANOPY_CONTEXT", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, global = true, env = "CANOPY_CONTEXT", hide_env_values = true, value_name = "NAME", add = complete::contexts())]
     pub context: Option<String>,
     /// Ask the context's hub at this address, host:port
     #[arg(long, global = true, env = "CANOPY_SERVER", hide_env_values = true, value_name = "ADDRESS")]
@@ -74,6 +75,7 @@ pub enum Command {
     Hub(hub::Hub),
     Orphans(orphans::Orphans),
     Config(config::Config),
+    Completion(completion::Completion),
     Version(version::Version),
     Demo(Demo),
     #[command(hide = true)]
@@ -150,9 +152,10 @@ pub(crate) fn objects(
 #[derive(Debug, Args)]
 pub struct Target {
     /// placement, workload, cluster or hub; or KIND/NAME
-    #[arg(value_name = "KIND")]
+    #[arg(value_name = "KIND", add = complete::kinds())]
     pub kind: String,
     /// Its name; of a cluster or hub its path
+    #[arg(add = complete::names())]
     pub name: Option<String>,
     /// Path of the hub where it lives [default: the hub that is asked]
     #[arg(long, value_name = "PATH")]

@@ -1,6 +1,7 @@
 //! One module for each command: its flags, what it asks, how it shows the answer.
 
 pub(crate) mod apply;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod describe;

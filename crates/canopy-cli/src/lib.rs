@@ -4,6 +4,7 @@
 //! - [`args`]: the commands and the flags that all of them have;
 //! - [`context`]: the file that says which hubs the caller may speak to, and as whom;
 //! - [`connect`]: from a context to a client;
+//! - [`complete`]: what shells offer;
 //! - [`terminal`], [`session`]: where a command reads and writes, and whom it asks;
 //! - `commands`: one module each;
 //! - `demo`: a whole fleet on one machine, and what it survives;
@@ -11,6 +12,7 @@
 //! - `printer`, `table`, `age`, `show`, `redact`, `tree_view`: how answers are shown.
 
 pub mod args;
+pub mod complete;
 pub mod connect;
 pub mod error;
 pub mod session;
@@ -83,6 +85,7 @@ async fn dispatch(
         Command::Demo(demo) => return demo.run(terminal).await,
         Command::DemoNode(node) => return node.run(),
         Command::Config(config) => return config.run(&global, terminal),
+        Command::Completion(completion) => return completion.run(terminal),
         Command::Apply(apply) if apply.is_client_only() => return apply.check(&global.project, terminal),
         Command::Delete(delete) if delete.is_client_only() => return delete.check(&global.project, terminal),
         Command::Label(label) if label.is_client_only() => return label.check(&global.project, terminal),
@@ -111,7 +114,7 @@ async fn dispatch(
         Command::Hub(hub) => hub.run(session).await,
         Command::Orphans(orphans) => orphans.run(session).await,
         Command::Version(version) => version.run(session).await,
-        Command::Config(_) | Command::Demo(_) | Command::DemoNode(_) => {
+        Command::Config(_) | Command::Completion(_) | Command::Demo(_) | Command::DemoNode(_) => {
             unreachable!("they ask no hub, and ran above")
         }
     }

@@ -21,11 +21,16 @@ pub struct Terminal<'a> {
     began: Instant,
 }
 
+/// What the machine's clock tells, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<'a> Terminal<'a> {
     /// Reads and writes there; ages count by the machine's clock.
     pub fn new(input: &'a mut dyn Read, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self::at(input, out, err, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+        Self::at(input, out, err, now_ms())
     }
 
     /// As [`Terminal::new`], with a clock that is at this moment now, in milliseconds since 1970.

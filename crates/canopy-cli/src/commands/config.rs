@@ -4,6 +4,7 @@ use canopy_identity::Certified;
 use clap::{Args, Subcommand};
 
 use crate::args::Global;
+use crate::complete;
 use crate::context::{self, Context, Contexts};
 use crate::error::Error;
 use crate::table::{Table, printable};
@@ -39,11 +40,13 @@ enum Command {
     /// Make a context the current one
     UseContext {
         /// Its name
+        #[arg(add = complete::contexts())]
         name: String,
     },
     /// Give a context another name
     RenameContext {
         /// Its present name
+        #[arg(add = complete::contexts())]
         name: String,
         /// Its new name
         new: String,
@@ -51,6 +54,7 @@ enum Command {
     /// Drop a context with its key
     DeleteContext {
         /// Its name
+        #[arg(add = complete::contexts())]
         name: String,
     },
     /// Show the context file without keys and certificates

@@ -9,6 +9,7 @@ use super::dry_run::DryRun;
 use super::files;
 use super::wait::Patience;
 use crate::args;
+use crate::complete;
 use crate::error::{Asked, Error};
 use crate::session::{Session, named, reference};
 use crate::terminal::Terminal;
@@ -22,10 +23,10 @@ use crate::until::Until;
   canopy delete cluster eu/plant-7/press-3")]
 pub struct Delete {
     /// placement, workload, cluster or hub; or KIND/NAME
-    #[arg(value_name = "KIND", required_unless_present = "files", conflicts_with = "files")]
+    #[arg(value_name = "KIND", add = complete::kinds(), required_unless_present = "files", conflicts_with = "files")]
     kind: Option<String>,
     /// Their names, of clusters and hubs their paths; after KIND/NAME further ones of that form
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = complete::names())]
     names: Vec<String>,
     /// The objects of a file, a folder, or - for the standard input
     #[arg(short, long = "filename", value_name = "FILE")]

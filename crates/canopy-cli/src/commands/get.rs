@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::watch::Watch;
 use crate::args::{self, target};
+use crate::complete;
 use crate::error::Error;
 use crate::printer::{Form, Printer, Series};
 use crate::session::{Session, every};
@@ -20,9 +21,10 @@ use crate::show::Columns;
   canopy get workloads -w")]
 pub struct Get {
     /// placements (pl), workloads (wl), clusters (cl), machines (ma) or hubs; or KIND/NAME
-    #[arg(value_name = "KIND")]
+    #[arg(value_name = "KIND", add = complete::kinds())]
     kind: String,
     /// Only this one; of a cluster or hub its path
+    #[arg(add = complete::names())]
     name: Option<String>,
     /// Only with these labels, of machines those of their cluster: line=cnc,site!=graz,tier in (a,b),!spare
     #[arg(short = 'l', long, value_name = "SELECTOR")]

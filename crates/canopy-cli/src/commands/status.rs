@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use canopy_model::Path;
 use canopy_proto::admin::v1::{
-    Condition, Fleet, Kind, ListOrphansRequest, Object, TreeNode, TreeRequest, VersionRequest, status::Detail,
+    Condition, Fleet, Kind, ListOrphansRequest, Object, ObjectRef, TreeNode, TreeRequest, VersionRequest,
+    status::Detail,
 };
 use clap::Args;
 
@@ -37,6 +38,7 @@ impl Status {
         let asked = tree.nodes.into_iter().next().unwrap_or_default();
 
         let mut hubs = Hubs::new(&asked);
+        hubs.problems.extend(own_trouble(session, &version.path).await?);
         let request = every(Kind::Hub);
         let list = session.list(&request, |_, objects| {
             objects.iter().for_each(|object| hubs.add(object));
@@ -192,6 +194,19 @@ fn unwell(object: &Object) -> Option<String> {
         return Some(format!("{}: Terminating", name_of(object)));
     }
     trouble(&name_of(object), object.status.as_ref().and_then(ready))
+}
+
+/// What else than its readiness is not well with the hub that is asked, such as what keeps it from its
+/// parent.
+async fn own_trouble(session: &mut Session<'_, '_>, path: &str) -> Result<Vec<String>, Error> {
+    let this = ObjectRef { kind: Kind::Hub.into(), name: path.to_owned(), ..ObjectRef::default() };
+    let conditions = session.get(this).await?.status.unwrap_or_default().conditions;
+    let bad = conditions.into_iter().filter(|it| it.r#type != "Ready" && it.status != "True");
+    let told = bad.map(|Condition { r#type, status, reason, message, .. }| {
+        let separator = if message.is_empty() { "" } else { ": " };
+        format!("{THIS}: {} is {status} ({reason}){separator}{message}", r#type)
+    });
+    Ok(told.collect())
 }
 
 async fn orphans(session: &mut Session<'_, '_>) -> Result<Option<String>, Error> {

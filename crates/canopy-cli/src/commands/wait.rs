@@ -5,6 +5,7 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use crate::args;
+use crate::complete;
 use crate::error::Error;
 use crate::session::{Session, named};
 use crate::until::{Deadline, Until};
@@ -21,10 +22,10 @@ use crate::until::{Deadline, Until};
   canopy wait wl/line-reconfiguration wl/vision --for=delete --timeout=10m")]
 pub struct Wait {
     /// placement, workload, cluster or hub; or KIND/NAME
-    #[arg(value_name = "KIND")]
+    #[arg(value_name = "KIND", add = complete::kinds())]
     kind: String,
     /// Their names, of clusters and hubs their paths; after KIND/NAME further ones of that form
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = complete::names())]
     names: Vec<String>,
     /// Path of the hub where they live [default: the hub that is asked]
     #[arg(long, value_name = "PATH")]

@@ -9,7 +9,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use canopy_cli::context::Contexts;
-use canopy_cli::{Cli, Terminal, run};
+use canopy_cli::{Cli, Terminal, complete, run};
+use canopy_proto::admin::v1::Kind;
 use clap::{CommandFactory, Parser};
 
 /// Runs the commands one after the other; a transcript with outputs and exit codes.
@@ -162,6 +163,8 @@ golden!(
         "token create --parent eu --hub",
         "orphans",
         "orphans drop 00000000-0000-0000-0000-0000000000aa",
+        "orphans adopt 00000000-0000-0000-0000-0000000000aa -f tests/golden/files/more/changed.yaml",
+        "orphans adopt 00000000-0000-0000-0000-0000000000aa -f tests/golden/files/fleet.yaml",
         "hub forget-missing eu/plant-7",
         "version",
         "version --client",
@@ -250,6 +253,17 @@ golden!(
         "delete pl homed-above",
     ]
 );
+
+#[tokio::test]
+async fn shells_are_told_how_to_ask_and_are_answered_with_names() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = one(&format!("completion {shell}"), "").await;
+        assert!(script.contains("CANOPY_COMPLETE") && !script.contains("(failed"), "{shell}: {script}");
+    }
+    let client = fake::reached(fake::Hub::default()).await.unwrap().client;
+    let names = complete::names_of(client, Kind::Cluster, "default").await.unwrap();
+    assert_eq!(names, ["eu/plant-7/press-1", "eu/plant-7/press-2"], "one page is enough");
+}
 
 #[tokio::test]
 async fn what_was_shown_can_be_applied_again_but_no_hidden_secret() {
