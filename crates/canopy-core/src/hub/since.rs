@@ -51,7 +51,9 @@ impl Hub {
             let word = status.map_or("Unknown", |holds| if holds { "True" } else { "False" });
             let message = format!("{kind} is now {word} ({reason})");
             let turn = Happening::new(Reason::ConditionChanged, about.clone(), message);
-            self.events.note(Happening { warning: *status == Some(false), ..turn });
+            // What no longer progresses has settled.
+            let warning = *status == Some(false) && *kind != "Progressing";
+            self.events.note(Happening { warning, ..turn });
         }
     }
 
