@@ -239,9 +239,10 @@ impl Site {
     /// How many bytes have crossed its line, both ways.
     ///
     /// # Errors
-    /// The namespaces cannot be entered.
+    /// The site is gone.
     pub fn carried(&self) -> Result<u64> {
-        let counts = self.within(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let counts = format!("/proc/{}/net/dev", self.0.space.pid());
+        let counts = fs::read_to_string(&counts).with_context(|| format!("reading {counts}"))?;
         let line =
             counts.lines().find_map(|line| line.trim().strip_prefix("eth0:")).context("a site has a line")?;
         let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
@@ -369,8 +370,10 @@ mod tests {
         let mut stream = TcpStream::connect((site.address(), 80)).unwrap();
         let (mut accepted, peer) = listener.accept().unwrap();
         assert_eq!(peer.ip(), Ipv4Addr::new(10, 80, 0, 1));
+        let before = site.carried().unwrap();
         stream.write_all(b"x").unwrap();
         accepted.read_exact(&mut [0]).unwrap();
+        assert!(site.carried().unwrap() > before);
         assert!(sleeper.try_wait().unwrap().is_none());
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();

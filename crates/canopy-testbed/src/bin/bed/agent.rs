@@ -192,10 +192,9 @@ async fn apply_workloads(fleet: &Fleet, client: &Client) -> Result<()> {
 /// The figures of an idle agent, and the requests per second that others send meanwhile.
 async fn idle(agent: &Agent, client: &Client) -> Result<(Vec<Figure>, f64)> {
     let (requests, carried, processor) = (requests(client).await?, agent.site.carried()?, agent.processor()?);
-    // What the questions themselves carried is not counted.
-    let (began, carried_before) = (Instant::now(), agent.site.carried()?.max(carried));
+    let began = Instant::now();
     tokio::time::sleep(IDLE).await;
-    let carried = agent.site.carried()? - carried_before;
+    let carried = agent.site.carried()? - carried;
     let (seconds, used) = (began.elapsed().as_secs_f64(), agent.processor()? - processor);
     let rate = (self::requests(client).await? - requests) / seconds;
     let note = format!("{WORKLOADS} workloads, {FOREIGN_PODS} pods of others");
