@@ -6,8 +6,8 @@ use canopy_proto::admin::v1::{Kind, ObjectRef};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, completion, config, delete, describe, diff, events, get, hub, label, orphans, status, token, tree,
-    version, wait,
+    apply, completion, config, delete, describe, diff, events, get, hub, label, orphans, status, taint,
+    token, tree, version, wait,
 };
 use crate::complete;
 use crate::context;
@@ -67,6 +67,10 @@ pub enum Command {
     Describe(describe::Describe),
     Delete(delete::Delete),
     Label(label::Label),
+    Taint(taint::Taint),
+    Cordon(taint::Cordon),
+    Uncordon(taint::Uncordon),
+    Drain(taint::Drain),
     Wait(wait::Wait),
     Events(events::Events),
     Tree(tree::Tree),

@@ -12,6 +12,7 @@ pub(crate) mod hub;
 pub(crate) mod label;
 pub(crate) mod orphans;
 pub(crate) mod status;
+pub(crate) mod taint;
 pub(crate) mod token;
 pub(crate) mod tree;
 pub(crate) mod version;

@@ -44,7 +44,7 @@ fn secrets(document: &AnyDocument) -> Vec<Value> {
         AnyDocument::Workload(workload) => {
             workload.spec.manifests.iter().filter(|manifest| is_secret(manifest)).cloned().collect()
         }
-        AnyDocument::Placement(_) | AnyDocument::Node(_) => Vec::new(),
+        AnyDocument::Placement(_) | AnyDocument::Cluster(_) | AnyDocument::Node(_) => Vec::new(),
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use canopy_model::quantity;
-use canopy_proto::admin::v1::{Condition, Metadata, Object, Status, object::Spec, status::Detail};
+use canopy_model::taint::{CORDONED, DRAINED};
+use canopy_proto::admin::v1::{
+    ClusterSpec, Condition, Metadata, Object, Status, Taint, object::Spec, status::Detail,
+};
 use canopy_proto::convert::inbound;
 
 use crate::age;
@@ -79,7 +82,7 @@ pub(crate) fn cells(object: &Object, columns: Columns, terminal: &Terminal<'_>) 
                 ("PLACEMENTS", spec.placements.join(",")),
             ]);
         }
-        Some(Spec::Cluster(_)) => {
+        Some(Spec::Cluster(spec)) => {
             let cluster = match detail {
                 Some(Detail::Cluster(cluster)) => cluster.clone(),
                 _ => Default::default(),
@@ -87,8 +90,9 @@ pub(crate) fn cells(object: &Object, columns: Columns, terminal: &Terminal<'_>) 
             let mut claims = cluster.claims;
             let version = claims.remove("kubeversion").unwrap_or_default();
             let [connection, seen] = connection(cluster.connected, cluster.age_ms);
-            cells.extend([summary, ("CONNECTION", connection), ("SEEN", seen), ("KUBERNETES", version), age]);
-            wide.push(("CLAIMS", pairs(claims)));
+            let status = ("STATUS", format!("{}{}", summary.1, closed(spec)));
+            cells.extend([status, ("CONNECTION", connection), ("SEEN", seen), ("KUBERNETES", version), age]);
+            wide.extend([("TAINTS", taints(spec).join(",")), ("CLAIMS", pairs(claims))]);
         }
         Some(Spec::Hub(_)) => {
             let hub = match detail {
@@ -150,6 +154,25 @@ pub(crate) fn pairs(pairs: impl IntoIterator<Item = (String, String)>) -> String
 /// The first digits of a digest.
 fn short(digest: &str) -> String {
     digest.split_once(':').map_or(digest, |(_, digits)| digits).chars().take(DIGITS).collect()
+}
+
+/// Whether a cluster is closed to work by `cordon` or `drain`, beside its status.
+fn closed(spec: &ClusterSpec) -> &'static str {
+    let has = |key| spec.taints.iter().any(|taint| taint.key == key);
+    match (has(DRAINED), has(CORDONED)) {
+        (true, _) => ",Drained",
+        (false, true) => ",Cordoned",
+        (false, false) => "",
+    }
+}
+
+/// The taints of a cluster, each `key=value:Effect`.
+pub(crate) fn taints(spec: &ClusterSpec) -> Vec<String> {
+    let shown = spec.taints.iter().map(|Taint { key, value, effect, .. }| {
+        let equal = if value.is_empty() { "" } else { "=" };
+        format!("{key}{equal}{value}:{effect}")
+    });
+    shown.collect()
 }
 
 /// A quantity of a resource, for people.

@@ -67,6 +67,11 @@ impl Deadline {
         let at = now.checked_add(patience).unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
         Self { at, patience }
     }
+
+    /// Whether there is no time left.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.at
+    }
 }
 
 /// What one look showed.

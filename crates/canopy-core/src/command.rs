@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use canopy_model::{Kind, Labels, Name, ObjectName, Path, Record, ResourceVersion, Role, Spec, Uid};
+use canopy_model::{Kind, Labels, Name, ObjectName, Path, Record, ResourceVersion, Role, Spec, Uid, taint};
 
 /// For how long the answer to a command is remembered.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(3600);
@@ -57,16 +57,14 @@ pub enum Verb {
         /// What to record.
         record: Record,
     },
-    /// Set labels of a child (with a value) or remove them (without).
-    Label {
+    /// Set labels of a child (with a value) or remove them (without), and taints of a cluster.
+    Amend {
         /// Hub or agent.
         role: Role,
         /// Its name below this hub.
         name: Name,
-        /// Key to new value.
-        changes: BTreeMap<String, Option<String>>,
-        /// Replace values that are there.
-        overwrite: bool,
+        /// What is changed of its record.
+        amendment: Amendment,
         /// Refuse unless its record still has this version.
         expected: Option<ResourceVersion>,
     },
@@ -85,6 +83,17 @@ pub enum Verb {
     ForgetMissing,
     /// Delete an orphan whose home is this hub.
     Drop(Uid),
+}
+
+/// What is changed of a child's record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amendment {
+    /// Key to new value of labels, none to remove them.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Which taints are set and removed.
+    pub taints: Vec<taint::Change>,
+    /// Replace values that are there.
+    pub overwrite: bool,
 }
 
 /// Which object the author of an object means.
@@ -199,6 +208,9 @@ pub enum Refusal {
         /// Its present value.
         value: String,
     },
+    /// A taint is there with another value.
+    #[error("taint {0} is there already")]
+    TaintExists(String),
     /// A hub cannot go while clusters stand below it.
     #[error("hub {name} still has {children} clusters: release them first")]
     HasChildren {

@@ -239,7 +239,10 @@ impl Body {
             Self::Report(report) => {
                 report.work.as_ref().map_or(0, |work| work.message.len() + uids(&work.placements))
             }
-            Self::Record(record) => texts(&record.labels),
+            Self::Record(record) => {
+                let taints = record.taints.iter().map(|it| it.key.len() + it.value.len() + 4 * ITEM_BYTES);
+                texts(&record.labels) + taints.sum::<usize>()
+            }
             Self::Claims(claims) => texts(claims),
             Self::Machine(machine) => {
                 let words = [&machine.name, &machine.kubelet, &machine.architecture, &machine.os_image];
@@ -260,7 +263,10 @@ fn spec_bytes(spec: &Spec) -> usize {
     match spec {
         // Written out, a selector has a character or two around each value; encoded, a few bytes.
         Spec::Placement(placement) => {
-            placement.predicates.iter().map(|selector| 2 * selector.to_string().len()).sum()
+            let selectors = placement.predicates.iter().map(|it| 2 * it.to_string().len());
+            let tolerations = placement.tolerations.iter();
+            let tolerations = tolerations.map(|it| it.key.len() + 63 + 3 * ITEM_BYTES);
+            selectors.chain(tolerations).sum()
         }
         Spec::Workload(workload) => {
             let names = workload.placements.iter().map(|name| name.as_str().len() + ITEM_BYTES);

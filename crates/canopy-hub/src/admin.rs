@@ -100,6 +100,7 @@ fn name_of_write(call: &Call) -> Option<&'static str> {
         Call::Apply(request) => (!request.dry_run).then_some("apply"),
         Call::Delete(request) => (!request.dry_run).then_some("delete"),
         Call::Label(request) => (!request.dry_run).then_some("label"),
+        Call::Taint(request) => (!request.dry_run).then_some("taint"),
         Call::CreateToken(_) => Some("create token"),
         Call::DropOrphan(_) => Some("drop orphan"),
         Call::ForgetMissing(_) => Some("forget missing"),
@@ -175,6 +176,10 @@ impl Admin for Service {
 
     async fn label(&self, request: Request<v1::LabelRequest>) -> Result<Response<v1::Object>, Status> {
         answer!(self, self.call(request, Call::Label).await?, Answer::Object)
+    }
+
+    async fn taint(&self, request: Request<v1::TaintRequest>) -> Result<Response<v1::Object>, Status> {
+        answer!(self, self.call(request, Call::Taint).await?, Answer::Object)
     }
 
     async fn create_token(

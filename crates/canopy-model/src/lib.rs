@@ -5,7 +5,7 @@
 //!
 //! - [`name`], [`path`], [`uid`], [`digest`], [`time`]: what things are called, where they stand in
 //!   the tree, and when;
-//! - [`labels`]: labels and the selectors over them;
+//! - [`labels`]: labels and the selectors over them; [`taint`]: what keeps work away from a cluster;
 //! - [`object`]: what users write, with its metadata and home; its two specifications are
 //!   [`placement`] and [`workload`];
 //! - [`record`]: what a hub records about a child; [`claims`]: what an agent says of its cluster;
@@ -24,6 +24,7 @@ pub mod placement;
 pub mod quantity;
 pub mod record;
 pub mod status;
+pub mod taint;
 pub mod time;
 pub mod uid;
 pub mod workload;
@@ -44,6 +45,7 @@ pub use status::{
     Condition, Counts, FEEDBACK_BYTES_MAX, FEEDBACK_MAX, Feedback, FeedbackValue, FieldValue, Fleet, Health,
     MESSAGE_BYTES_MAX, Readiness, Report, Stamp, Summary, Sync, Work,
 };
+pub use taint::{Fit, Taint, Toleration};
 pub use time::{Now, Uptime, Wall};
 pub use uid::Uid;
 pub use workload::{Revision, Workload};

@@ -1,7 +1,7 @@
 //! What a hub records about a child. It has one writer, that hub; what the child says about itself
 //! are claims.
 
-use crate::{Kind, Labels, ResourceVersion, Uid, Wall};
+use crate::{Kind, Labels, ResourceVersion, Taint, Uid, Wall};
 
 /// Whether a child is a hub or an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,8 @@ pub struct Record {
     pub role: Role,
     /// By these placements select.
     pub labels: Labels,
+    /// What keeps work away from a cluster, in the order of keys and effects.
+    pub taints: Vec<Taint>,
     /// Its deletion was asked for: nothing is selected there, what runs is being removed.
     pub leaving: bool,
     /// The last change of any part, by the hub that records it.
@@ -48,6 +50,7 @@ impl Record {
             uid,
             role,
             labels,
+            taints: Vec::new(),
             leaving: false,
             version: ResourceVersion::default(),
             created_by: String::new(),

@@ -358,17 +358,36 @@ fn revision() -> impl Strategy<Value = Revision> {
 
 fn record() -> impl Strategy<Value = Record> {
     let numbers = any::<(bool, bool, u64, u64)>();
-    (uid(), numbers, labels(), ".{0,20}").prop_map(
-        |(uid, (hub, leaving, version, created), labels, created_by)| Record {
+    (uid(), numbers, labels(), vec(taint(), 0..3), ".{0,20}").prop_map(
+        |(uid, (hub, leaving, version, created), labels, taints, created_by)| Record {
             uid,
             role: if hub { Role::Hub } else { Role::Agent },
             labels,
+            taints,
             leaving,
             version: ResourceVersion(version),
             created_by,
             created: Wall(created),
         },
     )
+}
+
+fn effect() -> impl Strategy<Value = taint::Effect> {
+    prop::sample::select(taint::Effect::ALL.to_vec())
+}
+
+fn taint() -> impl Strategy<Value = Taint> {
+    ("[a-z]{1,4}", "[a-z]{0,4}", effect(), any::<u64>()).prop_map(|(key, value, effect, added)| Taint {
+        key,
+        value,
+        effect,
+        added: Wall(added),
+    })
+}
+
+fn toleration() -> impl Strategy<Value = Toleration> {
+    ("[a-z]{1,4}", option::of("[a-z]{0,4}"), option::of(effect()))
+        .prop_map(|(key, value, effect)| Toleration { key, value, effect })
 }
 
 fn object() -> impl Strategy<Value = Object> {
@@ -411,10 +430,11 @@ fn placement() -> impl Strategy<Value = Placement> {
     ];
     let requirement = ("[a-z]{1,4}", operator).prop_map(|(key, operator)| Requirement { key, operator });
     let predicates = vec(vec(requirement, 0..3).prop_map(Selector), 0..3);
-    (predicates, any::<(Option<u32>, u64)>()).prop_map(
-        |(predicates, (number_of_clusters, numbered_since))| Placement {
+    (predicates, vec(toleration(), 0..3), any::<(Option<u32>, u64)>()).prop_map(
+        |(predicates, tolerations, (number_of_clusters, numbered_since))| Placement {
             predicates,
             number_of_clusters,
+            tolerations,
             numbered_since,
         },
     )
@@ -531,6 +551,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         (uid(), path()).prop_map(|(uid, home)| Refusal::NotOrphaned { uid, home }),
         (uid(), path()).prop_map(|(uid, home)| Refusal::OtherHome { uid, home }),
         name().prop_map(Refusal::ChildrenUnknown),
+        any::<String>().prop_map(Refusal::TaintExists),
         any::<String>().prop_map(Refusal::Invalid),
     ]
 }

@@ -69,6 +69,17 @@ pub enum Error {
         /// The operator beside them.
         operator: String,
     },
+    /// A toleration that cannot be.
+    #[error("spec.tolerations[{at}] {problem}")]
+    Toleration {
+        /// Which one, from 0.
+        at: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// No effect of a taint.
+    #[error("effect {0:?} is none of taints: expected NoSelect, PreferNoSelect or NoSelectIfNew")]
+    Effect(String),
     /// The placement as a whole is refused.
     #[error(transparent)]
     Placement(placement::Error),

@@ -16,7 +16,7 @@ pub mod part;
 pub mod row;
 pub mod status;
 
-use canopy_model::{labels, name, path, placement, workload};
+use canopy_model::{labels, name, path, placement, taint, workload};
 
 /// Why a message is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,9 @@ pub enum Error {
     /// A label's key or value is refused.
     #[error("a label is not valid")]
     Label(#[from] labels::Error),
+    /// The taints of a cluster are refused.
+    #[error("the taints are not valid")]
+    Taints(#[from] taint::Error),
     /// The placement as a whole is refused.
     #[error("the placement is not valid")]
     Placement(#[from] placement::Error),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_core::Input;
-use canopy_core::command::{Command, Meant, Outcome, Refusal, Verb};
+use canopy_core::command::{Amendment, Command, Meant, Outcome, Refusal, Verb};
 use canopy_model::{
     Digest, Kind, Labels, Name, ObjectName, Path, Placement, Record, ResourceVersion, Revision, Role,
-    Selector, Spec, Uid, Workload,
+    Selector, Spec, Toleration, Uid, Workload,
+    taint::{self, CORDONED, DRAINED},
 };
 
 use super::world::{Broken, Event, World};
@@ -49,7 +50,7 @@ impl World {
         }
         let delay = self.rng.u64(300..6_000);
         self.schedule(delay, Event::Administer);
-        match self.rng.u8(..22) {
+        match self.rng.u8(..25) {
             0..=4 => self.write_workload(),
             5..=7 => self.write_placement(),
             8..=9 => self.delete_something(),
@@ -65,6 +66,7 @@ impl World {
             18 => self.join(),
             19 => self.write_late(),
             20 => self.hold(),
+            21..=23 => self.taint(),
             _ => self.release(),
         }
     }
@@ -109,10 +111,15 @@ impl World {
         let line = self.pick_line();
         let predicates = if self.rng.u8(..4) == 0 { Vec::new() } else { vec![Selector::equal("line", line)] };
         let number_of_clusters = self.rng.bool().then(|| self.rng.u32(0..4));
+        let tolerations = match self.rng.u8(..4) {
+            0 => vec![Toleration { key: CORDONED.to_owned(), ..Toleration::default() }],
+            1 => vec![Toleration { key: DRAINED.to_owned(), ..Toleration::default() }],
+            _ => Vec::new(),
+        };
         self.apply(
             home,
             name,
-            Spec::Placement(Placement { predicates, number_of_clusters, numbered_since: 0 }),
+            Spec::Placement(Placement { predicates, number_of_clusters, tolerations, numbered_since: 0 }),
         )
     }
 
@@ -193,9 +200,36 @@ impl World {
         let hub = self.nodes[agent].parent.expect("an agent has a hub");
         let name = self.nodes[agent].path.name().expect("an agent has a name");
         let changes = BTreeMap::from([("line".to_owned(), Some(line.to_owned()))]);
-        let verb = Verb::Label { role: Role::Agent, name, changes, overwrite: true, expected: None };
+        let amendment = Amendment { labels: changes, overwrite: true, ..Amendment::default() };
+        let verb = Verb::Amend { role: Role::Agent, name, amendment, expected: None };
         if let Some(Outcome::Configured(_)) = self.ask(hub, verb)? {
             self.occurrences.note("label moved");
+        }
+        Ok(())
+    }
+
+    /// A cluster is closed to new work, emptied, or opened again; more often opened, or all would be
+    /// closed before long.
+    fn taint(&mut self) -> Result<(), Broken> {
+        let agents = self.present(Role::Agent);
+        let agent = agents[self.rng.usize(..agents.len())];
+        let hub = self.nodes[agent].parent.expect("an agent has a hub");
+        let name = self.nodes[agent].path.name().expect("an agent has a name");
+        let set =
+            |key: &str, effect| taint::Change::Set { key: key.to_owned(), value: String::new(), effect };
+        let (what, taints) = match self.rng.u8(..6) {
+            0 => ("cluster cordoned", vec![set(CORDONED, taint::Effect::NoSelectIfNew)]),
+            1 => ("cluster drained", vec![set(DRAINED, taint::Effect::NoSelect)]),
+            2 => ("cluster to be spared", vec![set("canopy.dev/spared", taint::Effect::PreferNoSelect)]),
+            _ => {
+                let remove = |key: &str| taint::Change::Remove { key: key.to_owned(), effect: None };
+                ("cluster opened again", vec![remove(CORDONED), remove(DRAINED)])
+            }
+        };
+        let amendment = Amendment { taints, ..Amendment::default() };
+        let verb = Verb::Amend { role: Role::Agent, name, amendment, expected: None };
+        if let Some(Outcome::Configured(_)) = self.ask(hub, verb)? {
+            self.occurrences.note(what);
         }
         Ok(())
     }

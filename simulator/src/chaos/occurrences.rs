@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a run of many seeds must have met to mean anything.
-const SITUATIONS: [&str; 33] = [
+const SITUATIONS: [&str; 37] = [
     "crash before the commit",
     "crash after the commit, before the effects",
     "partition",
@@ -24,6 +24,10 @@ const SITUATIONS: [&str; 33] = [
     "revocation made up for after a crash",
     "label moved",
     "label moved to and fro",
+    "cluster cordoned",
+    "cluster drained",
+    "cluster to be spared",
+    "cluster opened again",
     "deleted while a cluster was dark",
     "deleted without waiting",
     "deletion hindered",

@@ -1,5 +1,6 @@
 //! `canopy describe`: all about one object, for people.
 
+use canopy_model::Toleration;
 use canopy_proto::admin::v1::{
     ClusterWorkload, Condition, FeedbackValue, Inventory, Metadata, Object, feedback_value::Value,
     object::Spec, status::Detail,
@@ -98,13 +99,15 @@ impl Page<'_, '_> {
                 self.field("Clusters", number)?;
                 // A hub sends only placements that it accepted; of another version's, nothing is shown.
                 let placement = inbound::placement(spec).unwrap_or_default();
-                self.fields("Selects", placement.predicates.iter().map(ToString::to_string))
+                self.fields("Selects", placement.predicates.iter().map(ToString::to_string))?;
+                self.fields("Tolerates", placement.tolerations.iter().map(toleration))
             }
             Some(Spec::Workload(spec)) => {
                 self.fields("Placements", spec.placements.iter().cloned())?;
                 self.fields("Manifests", spec.manifests.iter().map(|text| manifest(text)))
             }
-            Some(Spec::Cluster(_) | Spec::Hub(_) | Spec::Machine(_)) | None => Ok(()),
+            Some(Spec::Cluster(spec)) => self.fields("Taints", show::taints(spec)),
+            Some(Spec::Hub(_) | Spec::Machine(_)) | None => Ok(()),
         }
     }
 
@@ -219,6 +222,17 @@ fn feedback(workload: &ClusterWorkload) -> Vec<Vec<String>> {
     let values = workload.feedback.iter().map(|value| row(&value.object, &value.name, shown(value)));
     let left_out = Some(workload.feedback_left_out).filter(|left_out| *left_out > 0);
     values.chain(left_out.map(|left_out| row("", "", format!("and {left_out} more")))).collect()
+}
+
+/// As kubectl describes tolerations of pods: `key=value:Effect`, `key:Effect op=Exists`.
+fn toleration(toleration: &Toleration) -> String {
+    let Toleration { key, value, effect } = toleration;
+    let value = value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
+    let effect = effect.map(|effect| format!(":{}", effect.name())).unwrap_or_default();
+    match key.is_empty() && effect.is_empty() {
+        true => "all taints".to_owned(),
+        false => format!("{key}{value}{effect}"),
+    }
 }
 
 /// Kind and name of a manifest, never what it holds.

@@ -10,10 +10,10 @@ use canopy_cli::connect::Client;
 use canopy_core::command::Refusal;
 use canopy_hub::admin::error::Error;
 use canopy_link::AskError;
-use canopy_model::Path;
+use canopy_model::{Path, taint};
 use canopy_proto::admin::v1::admin_server::{Admin, AdminServer};
 use canopy_proto::admin::v1::{self, Kind, Object, Role, object::Spec, status::Detail, watch_event::Type};
-use canopy_proto::convert::inbound;
+use canopy_proto::convert::{inbound, outbound};
 use canopy_proto::selector;
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Endpoint, Server};
@@ -227,6 +227,37 @@ impl Admin for Hub {
         Ok(Response::new(object))
     }
 
+    async fn taint(&self, request: Request<v1::TaintRequest>) -> Answer<Object> {
+        let request = request.into_inner();
+        let object = request.object.unwrap_or_default();
+        let mut object = find(object.kind(), &object.name)?;
+        let Some(Spec::Cluster(spec)) = &mut object.spec else {
+            return Err(Error::Invalid("only clusters have taints".to_owned()).into());
+        };
+        let removed = request.remove.iter().map(inbound::untaint);
+        let changes: Result<Vec<_>, _> = removed.chain(request.set.iter().map(inbound::taint)).collect();
+        let taints: Vec<_> = spec
+            .taints
+            .iter()
+            .map(|it| canopy_model::Taint {
+                key: it.key.clone(),
+                value: it.value.clone(),
+                effect: canopy_model::taint::Effect::NoSelectIfNew,
+                added: canopy_model::Wall(it.time_added_ms),
+            })
+            .collect();
+        let now = canopy_model::Wall(NOW_MS);
+        let changed = taint::change(&taints, &changes.map_err(Error::from)?, request.overwrite, now);
+        let changed = changed.map_err(|error| Error::Refused(error.into()))?;
+        spec.taints = changed.iter().map(outbound::taint).collect();
+        if spec.taints.iter().any(|taint| taint.key == taint::DRAINED)
+            && let Some(Detail::Cluster(cluster)) = object.status.as_mut().and_then(|it| it.detail.as_mut())
+        {
+            cluster.workloads.clear();
+        }
+        Ok(Response::new(object))
+    }
+
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
@@ -428,6 +459,7 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         sync: "Synced".into(),
         health: health.into(),
         // What an agent says may try to steer the reader's terminal.
+        wish: "Run".into(),
         message: if health == "Healthy" { "" } else { "Deployment proposer: \u{1b}[31m0 of 2 ready" }.into(),
         feedback: vec![v1::FeedbackValue {
             object: "Deployment line/proposer".into(),
@@ -450,11 +482,18 @@ fn cluster(path: &str, line: &str, connected: bool, health: &str) -> Object {
         }),
         machines: vec![machine(path, "node-1", true)],
     };
+    let cordoned = v1::Taint {
+        key: taint::CORDONED.into(),
+        value: String::new(),
+        effect: "NoSelectIfNew".into(),
+        time_added_ms: NOW_MS - HOUR_MS,
+    };
+    let taints = if line == "press" { vec![cordoned] } else { vec![] };
     let reason = if connected { "" } else { "Silent" };
     let labels = [("line", line), ("site", "graz")];
     object(
         metadata(path, 3, &labels[..1 + usize::from(line == "press")]),
-        Spec::Cluster(v1::ClusterSpec {}),
+        Spec::Cluster(v1::ClusterSpec { taints }),
         ready(reason, ""),
         Detail::Cluster(status),
     )
@@ -488,7 +527,7 @@ fn placement() -> Object {
     };
     let spec = v1::PlacementSpec {
         predicates: vec![v1::Predicate { label_selector: Some(selector) }],
-        number_of_clusters: None,
+        ..v1::PlacementSpec::default()
     };
     let metadata = v1::Metadata {
         project: "default".into(),

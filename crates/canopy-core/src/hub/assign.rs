@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use canopy_model::event::Reason;
-use canopy_model::{Counts, Health, Name, Report, Role, Stamp, Sync, Uid};
+use canopy_model::{Counts, Fit, Health, Name, Report, Role, Stamp, Sync, Uid};
 
 use super::settle::Touched;
 use super::state::Hub;
@@ -138,16 +138,34 @@ impl Hub {
             return assigned
                 .is_some_and(|(assigned, _)| assigned.run && assigned.placements.contains(&placement));
         }
+        let fit = self.fit_of(placement, name);
+        let open = fit != Fit::IfThere || self.is_there(workload, name);
         match self.object(placement).and_then(|object| object.placement()) {
-            Some(spec) if spec.number_of_clusters.is_none() => self.is_feasible(placement, name),
-            Some(_) => self.shares.get(&(placement, name.clone())).is_some_and(|share| share.grant > 0),
+            Some(spec) if spec.number_of_clusters.is_none() => fit > Fit::Never && open,
+            Some(_) => {
+                let share = self.shares.get(&(placement, name.clone()));
+                share.is_some_and(|share| share.grant > 0) && open
+            }
             None => false,
         }
     }
 
-    /// Whether a placement may select this own cluster.
+    /// Whether what a placement selected at this own cluster may stay.
     pub(super) fn is_feasible(&self, placement: Uid, name: &Name) -> bool {
-        self.fits(placement, self.children.get(name).and_then(|child| child.record.as_ref()))
+        self.fit_of(placement, name) > Fit::Never
+    }
+
+    /// Whether this own cluster is a place for a placement.
+    pub(super) fn fit_of(&self, placement: Uid, name: &Name) -> Fit {
+        self.fit(placement, self.children.get(name).and_then(|child| child.record.as_ref()))
+    }
+
+    /// Whether a cluster runs a workload: as it was told, or, of what nobody here told it, as it says.
+    fn is_there(&self, workload: Uid, name: &Name) -> bool {
+        match self.assigned.get(&(workload, name.clone())) {
+            Some((assigned, _)) => assigned.run,
+            None => self.report(workload, name).is_some_and(|report| report.work.is_some()),
+        }
     }
 
     /// Work that a cluster reports although nothing here assigned it.
@@ -264,7 +282,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use canopy_model::{Incarnation, Wall};
+    use canopy_model::{Incarnation, Taint, Wall, taint};
 
     use super::*;
     use crate::hub::fixture::{NOW, PLACEMENT, Store, WORKLOAD, home, placement, press, workload};
@@ -310,6 +328,41 @@ mod tests {
             change(&mut store);
             assert_eq!(store.decision(), Some(false));
         }
+    }
+
+    #[test]
+    fn a_taint_keeps_away_what_is_new_or_all() {
+        let taint = |effect| Taint { key: "k".into(), value: String::new(), effect, added: Wall(0) };
+        for (effect, fresh, running) in [
+            (taint::Effect::PreferNoSelect, Some(true), Some(true)),
+            (taint::Effect::NoSelectIfNew, None, Some(true)),
+            (taint::Effect::NoSelect, None, Some(false)),
+        ] {
+            let mut store = Store::new();
+            store.record(|record| record.taints.push(taint(effect)));
+            assert_eq!(store.decision(), fresh, "{effect:?}");
+            store.assigned(true);
+            assert_eq!(store.decision(), running, "{effect:?}");
+            let mut tolerant = placement();
+            if let canopy_model::Spec::Placement(spec) = &mut tolerant.spec {
+                spec.tolerations.push(Default::default());
+            }
+            store.inherited(tolerant, false);
+            assert_eq!(store.decision(), Some(true), "it is tolerated");
+        }
+    }
+
+    #[test]
+    fn what_runs_on_a_closed_cluster_stays_also_when_its_hub_lost_its_memory() {
+        let mut store = Store::new();
+        store.record(|record| {
+            let effect = taint::Effect::NoSelectIfNew;
+            record.taints.push(Taint { key: "k".into(), value: String::new(), effect, added: Wall(0) });
+        });
+        store.reports(true, None, home("/", 1, 1));
+        assert_eq!(store.decision(), Some(true));
+        store.assigned(false);
+        assert_eq!(store.decision(), Some(false), "what was to go does not come back");
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! The children: what is recorded about them, and the rows that they are to be told.
 
-use std::collections::BTreeMap;
-
-use canopy_model::{Labels, Name, Record, ResourceVersion, Role, labels};
+use canopy_model::{Name, Now, Record, ResourceVersion, Role, labels, taint};
 
 use super::commands::{Result, check_labels, expect};
 use super::settle::Touched;
 use super::state::{Child, Hub};
-use crate::command::{Outcome, Refusal};
+use crate::command::{Amendment, Outcome, Refusal};
 use crate::durable::{Change, Slot, Value};
 use crate::link::{Edge, EdgeId};
 use crate::row::{Key, RowKind};
@@ -119,22 +117,21 @@ impl Hub {
         }
     }
 
-    pub(super) fn label(
+    pub(super) fn amend(
         &mut self,
+        now: Now,
         name: &Name,
         record: Record,
-        changes: BTreeMap<String, Option<String>>,
-        overwrite: bool,
+        amendment: Amendment,
         touched: &mut Touched,
         step: &mut Step,
     ) -> Result<Outcome> {
-        let uid = record.uid;
-        let labels = relabelled(&record, changes, overwrite)?;
-        if labels == record.labels {
-            return Ok(Outcome::Unchanged(uid));
+        let amended = amended(now, &record, amendment)?;
+        if amended == record {
+            return Ok(Outcome::Unchanged(record.uid));
         }
-        self.set_record(name, Record { labels, ..record }, touched, step);
-        Ok(Outcome::Configured(uid))
+        self.set_record(name, amended, touched, step);
+        Ok(Outcome::Configured(record.uid))
     }
 
     /// What is recorded about the child with this role and name.
@@ -158,13 +155,11 @@ impl Hub {
     }
 }
 
-/// The labels of a child as they are to be.
-pub(super) fn relabelled(
-    record: &Record,
-    changes: BTreeMap<String, Option<String>>,
-    overwrite: bool,
-) -> Result<Labels> {
-    let labels = labels::change(&record.labels, changes, overwrite)?;
+/// The record of a child as it is to be.
+pub(super) fn amended(now: Now, record: &Record, amendment: Amendment) -> Result<Record> {
+    let Amendment { labels, taints, overwrite } = amendment;
+    let labels = labels::change(&record.labels, labels, overwrite)?;
     check_labels(&labels)?;
-    Ok(labels)
+    let taints = taint::change(&record.taints, &taints, overwrite, now.wall)?;
+    Ok(Record { labels, taints, ..record.clone() })
 }

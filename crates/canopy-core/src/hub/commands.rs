@@ -3,7 +3,9 @@
 //! [`children`](super::children)).
 
 use canopy_model::event::{Reason, Subject};
-use canopy_model::{Kind, Labels, Name, Now, Object, ObjectName, Record, ResourceVersion, Uid, labels};
+use canopy_model::{
+    Kind, Labels, Name, Now, Object, ObjectName, Record, ResourceVersion, Uid, labels, taint,
+};
 
 use super::objects::Draft;
 use super::settle::Touched;
@@ -53,9 +55,9 @@ impl Hub {
                 let record = Record { created: now.wall, created_by: principal.to_owned(), ..record };
                 self.accept(&name, record, touched, step)
             }
-            Verb::Label { role, name, changes, overwrite, expected } => {
+            Verb::Amend { role, name, amendment, expected } => {
                 let record = self.record((role, &name), expected)?;
-                self.label(&name, record, changes, overwrite, touched, step)
+                self.amend(now, &name, record, amendment, touched, step)
             }
             Verb::Release { role, name, forget, expected } => {
                 let record = self.record((role, &name), expected)?;
@@ -84,7 +86,7 @@ impl Hub {
                 before: object(*kind, name),
                 about: self.find(*kind, name).and_then(|object| self.object_subject(object.metadata.uid)),
             },
-            Verb::Accept { name, .. } | Verb::Label { name, .. } => Asked::Child(name.clone()),
+            Verb::Accept { name, .. } | Verb::Amend { name, .. } => Asked::Child(name.clone()),
             Verb::Release { name, .. } => {
                 Asked::Release { name: name.clone(), about: self.child_subject(name) }
             }
@@ -125,7 +127,11 @@ impl Hub {
                 self.happens(Reason::Joined, self.child_subject(&name), format!("accepted {by}"));
             }
             (Asked::Child(name), Outcome::Configured(_)) => {
-                self.happens(Reason::Changed, self.child_subject(&name), format!("its labels, {by}"));
+                self.happens(
+                    Reason::Changed,
+                    self.child_subject(&name),
+                    format!("its labels or taints, {by}"),
+                );
             }
             (Asked::Release { name, about }, Outcome::Deleted) => {
                 let stays = self.children.contains_key(&name);
@@ -182,6 +188,16 @@ pub(super) fn check_labels(labels: &Labels) -> Result<()> {
     labels::check_all(labels).map_err(|error| Refusal::Invalid(error.to_string()))
 }
 
+impl From<taint::Error> for Refusal {
+    fn from(error: taint::Error) -> Self {
+        match error {
+            taint::Error::Taken(taint) => Self::TaintExists(taint),
+            taint::Error::Form(source) => Self::Invalid(format!("a taint has the form of a label: {source}")),
+            taint::Error::TooMany(_) => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
 impl From<labels::Taken> for Refusal {
     fn from(taken: labels::Taken) -> Self {
         let labels::Taken { key, value } = taken;
@@ -196,6 +212,7 @@ mod tests {
     use canopy_model::{Role, Spec};
 
     use super::*;
+    use crate::command::Amendment;
     use crate::hub::fixture::{Store, WORKLOAD, home, press, reply, workload};
     use crate::input::Input;
     use crate::seam::Machine as _;
@@ -332,7 +349,8 @@ mod tests {
     }
 
     fn label(changes: BTreeMap<String, Option<String>>, expected: Option<ResourceVersion>) -> Verb {
-        Verb::Label { role: Role::Agent, name: press(), changes, overwrite: true, expected }
+        let amendment = Amendment { labels: changes, overwrite: true, ..Amendment::default() };
+        Verb::Amend { role: Role::Agent, name: press(), amendment, expected }
     }
 
     /// Applies a placement.

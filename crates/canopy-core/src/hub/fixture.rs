@@ -173,7 +173,7 @@ pub(super) fn home(path: &str, boot: u128, version: u64) -> Home {
 
 pub(super) fn placement() -> Object {
     let predicates = vec![Selector::equal("line", "cnc")];
-    let placement = Placement { predicates, number_of_clusters: None, numbered_since: 0 };
+    let placement = Placement { predicates, ..Placement::default() };
     object(PLACEMENT, "cnc", Spec::Placement(placement))
 }
 

@@ -12,7 +12,7 @@ mod objects;
 
 use canopy_model::{Condition, Wall};
 
-pub use nodes::{NodeView, SILENT_AFTER};
+pub use nodes::{NodeView, SILENT_AFTER, Wish};
 pub use objects::{PlacementView, WorkloadView};
 
 /// The reason of a condition whose message tells for how long a child has been silent.

@@ -1,9 +1,9 @@
 //! What a command would come to: checked as if it were carried out, by the same code, and nothing is
 //! changed.
 
-use canopy_model::{Kind, Labels, Now, Object};
+use canopy_model::{Kind, Now, Object, Record};
 
-use super::children::relabelled;
+use super::children::amended;
 use super::commands::Result;
 use super::objects::Draft;
 use super::state::Hub;
@@ -16,8 +16,8 @@ pub struct Rehearsal {
     pub outcome: Outcome,
     /// The object as it would be; none if nothing would be left of it, or if it is a child.
     pub object: Option<Object>,
-    /// The labels that a child would have.
-    pub labels: Option<Labels>,
+    /// What would be recorded about a child.
+    pub record: Option<Record>,
 }
 
 impl Hub {
@@ -27,7 +27,7 @@ impl Hub {
     /// # Errors
     /// As the command itself would be refused.
     pub fn rehearse(&self, now: Now, principal: &str, verb: Verb) -> Result<Rehearsal> {
-        let nothing = Rehearsal { outcome: Outcome::Done, object: None, labels: None };
+        let nothing = Rehearsal { outcome: Outcome::Done, object: None, record: None };
         match verb {
             Verb::Apply { name, labels, spec, uid, expected } => {
                 let kind = spec.kind();
@@ -43,14 +43,14 @@ impl Hub {
                 let object = stays.then_some(object);
                 Ok(Rehearsal { outcome: Outcome::Deleted, object, ..nothing })
             }
-            Verb::Label { role, name, changes, overwrite, expected } => {
+            Verb::Amend { role, name, amendment, expected } => {
                 let record = self.record((role, &name), expected)?;
-                let labels = relabelled(&record, changes, overwrite)?;
-                let outcome = match labels == record.labels {
+                let amended = amended(now, &record, amendment)?;
+                let outcome = match amended == record {
                     true => Outcome::Unchanged(record.uid),
                     false => Outcome::Configured(record.uid),
                 };
-                Ok(Rehearsal { outcome, labels: Some(labels), ..nothing })
+                Ok(Rehearsal { outcome, record: Some(amended), ..nothing })
             }
             Verb::Release { role, name, forget, expected } => {
                 self.record((role, &name), expected)?;
@@ -64,7 +64,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use canopy_model::Uid;
+    use canopy_model::{Labels, Uid};
 
     use super::*;
     use crate::command::{Command, Meant, Refusal};

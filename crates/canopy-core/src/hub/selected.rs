@@ -1,7 +1,7 @@
 //! How many clusters a placement without a number selects: own ones are counted as they change, those
-//! below other hubs as these tell.
+//! below other hubs as these tell. One that is closed to new work counts as well.
 
-use canopy_model::{Name, Record, Role, Uid};
+use canopy_model::{Fit, Name, Record, Role, Uid};
 
 use super::settle::Touched;
 use super::state::Hub;
@@ -51,7 +51,7 @@ impl Hub {
     /// The record of a child is another one now; none: it had none, or is gone.
     pub(super) fn recount_selected(&mut self, name: &Name, before: Option<&Record>, touched: &mut Touched) {
         for uid in self.selects.keys().copied().collect::<Vec<_>>() {
-            let (was, is) = (self.fits(uid, before), self.is_feasible(uid, name));
+            let (was, is) = (self.fit(uid, before) > Fit::Never, self.is_feasible(uid, name));
             if was != is
                 && let Some(count) = self.selects.get_mut(&uid)
             {
@@ -61,14 +61,14 @@ impl Hub {
         }
     }
 
-    /// Whether a placement may select an own cluster that is recorded so.
-    pub(super) fn fits(&self, placement: Uid, record: Option<&Record>) -> bool {
+    /// Whether an own cluster that is recorded so is a place for a placement.
+    pub(super) fn fit(&self, placement: Uid, record: Option<&Record>) -> Fit {
         let spec = self.object(placement).and_then(|object| object.placement());
         match (spec, record) {
-            (Some(spec), Some(record)) => {
-                record.role == Role::Agent && !record.leaving && spec.is_feasible(&record.labels)
+            (Some(spec), Some(record)) if record.role == Role::Agent && !record.leaving => {
+                spec.fit(&record.labels, &record.taints)
             }
-            _ => false,
+            _ => Fit::Never,
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use canopy_model::{Name, Role, Stamp, Uid};
+use canopy_model::{Fit, Name, Role, Stamp, Uid};
 
 use super::state::Hub;
 use crate::durable::{Assigned, Change, Share, Slot, Value};
@@ -97,7 +97,7 @@ impl Hub {
             let share = self.shares[&(placement, name.clone())];
             let next = match self.role(&name) {
                 Some(Role::Agent) if self.may_decide(&name) => {
-                    let selected = share.grant > 0 && self.is_feasible(placement, &name);
+                    let selected = share.grant > 0 && self.keeps_slot(placement, &name);
                     let ceiling = u32::from(selected || self.works_for(placement, &name));
                     Share { grant: u32::from(selected), ceiling }
                 }
@@ -146,7 +146,8 @@ impl Hub {
         }
     }
 
-    /// Fills missing slots in the order of paths. A hub that lost its memory grows nothing: there
+    /// Fills missing slots in the order of paths, at own clusters that would rather not only when there
+    /// is no other. A hub that lost its memory grows nothing: there
     /// may be clusters that it does not know.
     fn fill(&mut self, placement: Uid, quota: u32, changed: &mut BTreeSet<Name>, step: &mut Step) {
         if self.history.recovering || !self.holdings_known(placement) {
@@ -156,7 +157,7 @@ impl Hub {
         if free == 0 {
             return;
         }
-        for name in self.children.keys().cloned().collect::<Vec<_>>() {
+        for name in self.in_turn(placement) {
             if free == 0 {
                 break;
             }
@@ -171,6 +172,13 @@ impl Hub {
             self.set_share(placement, &name, Share { grant, ceiling }, step);
             changed.insert(name);
         }
+    }
+
+    /// The children in the order in which they are asked for a slot.
+    fn in_turn(&self, placement: Uid) -> Vec<Name> {
+        let mut names: Vec<Name> = self.children.keys().cloned().collect();
+        names.sort_by_key(|name| self.fit_of(placement, name) == Fit::IfNeeded);
+        names
     }
 
     /// Whether it is known what every hub below holds. A placement that got its number after it was
@@ -196,7 +204,7 @@ impl Hub {
         let connected = self.children.get(name).is_some_and(|child| child.edge.is_connected());
         match self.role(name) {
             Some(Role::Agent) if connected && self.may_decide(name) => {
-                u32::from(share.grant == 0 && self.is_feasible(placement, name))
+                u32::from(share.grant == 0 && self.fit_of(placement, name) >= Fit::IfNeeded)
             }
             Some(Role::Hub) if connected => self
                 .current_offer(placement, name)
@@ -255,6 +263,24 @@ impl Hub {
     /// Whether an own cluster runs work for a placement, or is still removing it.
     fn works_for(&self, placement: Uid, name: &Name) -> bool {
         self.assigned_to(name).any(|assigned| assigned.placements.contains(&placement))
+    }
+
+    /// Whether an own cluster may keep the slot that it has: one that is closed to new work keeps it for
+    /// the work that it has.
+    fn keeps_slot(&self, placement: Uid, name: &Name) -> bool {
+        match self.fit_of(placement, name) {
+            Fit::Never => false,
+            Fit::IfThere => self.is_used(placement, name),
+            Fit::IfNeeded | Fit::Good => true,
+        }
+    }
+
+    /// Whether an own cluster has, or says that it has, work for a placement.
+    fn is_used(&self, placement: Uid, name: &Name) -> bool {
+        let reports = self.children.get(name).into_iter();
+        let reports = reports.flat_map(|child| child.edge.inbox.rows_of(RowKind::Report));
+        let mut works = reports.filter_map(|(_, body)| body.work());
+        self.works_for(placement, name) || works.any(|work| work.placements.contains(&placement))
     }
 
     fn assigned_to<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Assigned> {

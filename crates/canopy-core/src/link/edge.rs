@@ -45,6 +45,7 @@ impl fmt::Display for EdgeId {
 
 /// What a received frame means to the owner of the edge.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum Received {
     /// Nothing, or nothing yet.
     Nothing,

@@ -96,6 +96,7 @@ impl Api {
             Call::ListEvents(request) => Answer::Events(self.list_events(caller, request).await?),
             Call::Delete(request) => Answer::Delete(self.delete(caller, request).await?),
             Call::Label(request) => Answer::Object(self.label(caller, request).await?),
+            Call::Taint(request) => Answer::Object(self.taint(caller, request).await?),
             Call::CreateToken(request) => Answer::Token(self.create_token(request).await?),
             Call::Tree(request) => Answer::Tree(self.tree(caller, request).await?),
             Call::ListOrphans(_) => Answer::Orphans(self.list_orphans().await?),
@@ -119,7 +120,9 @@ impl Api {
                 // What is inherited can be read here.
                 Ok(if !is_node && home.contains(&self.peer.path) { self.peer.path.clone() } else { home })
             }
-            Call::Delete(v1::DeleteRequest { object, .. }) | Call::Label(v1::LabelRequest { object, .. }) => {
+            Call::Delete(v1::DeleteRequest { object, .. })
+            | Call::Label(v1::LabelRequest { object, .. })
+            | Call::Taint(v1::TaintRequest { object, .. }) => {
                 let object = object.as_ref().ok_or(missing("object"))?;
                 self.home(object.kind(), &object.name, &object.home)
             }

@@ -177,7 +177,7 @@ impl Error {
             Self::Refused(refusal) => match refusal {
                 Refusal::NotFound { .. } | Refusal::NotOrphaned { .. } => Code::NotFound,
                 Refusal::Conflict { .. } => Code::Aborted,
-                Refusal::LabelExists { .. } => Code::AlreadyExists,
+                Refusal::LabelExists { .. } | Refusal::TaintExists(_) => Code::AlreadyExists,
                 Refusal::Terminating(_) | Refusal::HasChildren { .. } | Refusal::ChildrenUnknown(_) => {
                     Code::FailedPrecondition
                 }

@@ -198,7 +198,7 @@ mod tests {
 
     fn cluster(path: &str) -> v1::Object {
         let metadata = v1::Metadata { name: path.to_owned(), ..v1::Metadata::default() };
-        let spec = Some(object::Spec::Cluster(v1::ClusterSpec {}));
+        let spec = Some(object::Spec::Cluster(v1::ClusterSpec::default()));
         v1::Object { metadata: Some(metadata), spec, status: None }
     }
 

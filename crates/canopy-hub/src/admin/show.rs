@@ -47,11 +47,15 @@ pub(super) fn node(hub: &Hub, now: Now, name: &Name, full: bool) -> Option<v1::O
                 claims: hub.claims(name).into_iter().collect(),
                 connected: view.connected,
                 age_ms: milliseconds(view.age),
-                workloads: workloads.into_iter().map(outbound::work).collect(),
+                workloads: workloads
+                    .into_iter()
+                    .map(|(wish, work)| outbound::work(work, wish.name()))
+                    .collect(),
                 inventory: hub.inventory(name).map(outbound::inventory),
                 machines: if full { machines(hub, now, name) } else { Vec::new() },
             };
-            (object::Spec::Cluster(v1::ClusterSpec {}), status::Detail::Cluster(status))
+            let taints = view.record.taints.iter().map(outbound::taint).collect();
+            (object::Spec::Cluster(v1::ClusterSpec { taints }), status::Detail::Cluster(status))
         }
         Role::Hub => {
             let status = v1::HubStatus {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canopy_core::Hub;
-use canopy_core::command::{Meant, Outcome, Verb};
+use canopy_core::command::{Amendment, Meant, Outcome, Verb};
 use canopy_core::hub::rehearse::Rehearsal;
 use canopy_core::link::Row;
 use canopy_core::row::{Body, Key, Payload, RowKind};
@@ -12,7 +12,7 @@ use canopy_identity::key;
 use canopy_model::workload::INLINE_BYTES_MAX;
 use canopy_model::{
     Boot, Cursor, Digest, Home, Incarnation, Kind, Labels, Metadata, Name, Object, ObjectName,
-    ResourceVersion, Revision, Role, Spec, Uid, Wall, labels,
+    ResourceVersion, Revision, Role, Spec, Uid, Wall, labels, taint,
 };
 use canopy_proto::admin::v1::{self, object};
 use canopy_proto::convert::{inbound, outbound};
@@ -47,14 +47,17 @@ impl Api {
             object::Spec::Workload(spec) => {
                 Spec::Workload(inbound::workload(&spec, |content| revision(content, &mut large))?)
             }
-            object::Spec::Cluster(_) => {
+            object::Spec::Cluster(spec) => {
                 let child = (Role::Agent, metadata.name.as_str());
-                return self.apply_labels(caller, child, labels, expected, request.dry_run).await;
+                let taints = spec.taints.iter().map(inbound::taint).collect::<Result<_, _>>()?;
+                let amendment = amendment(labels, taints);
+                return self.apply_child(caller, child, amendment, expected, request.dry_run).await;
             }
             object::Spec::Machine(_) => return Err(Error::Field(canopy_proto::convert::Error::Observed)),
             object::Spec::Hub(_) => {
                 let child = (Role::Hub, metadata.name.as_str());
-                return self.apply_labels(caller, child, labels, expected, request.dry_run).await;
+                let amendment = amendment(labels, Vec::new());
+                return self.apply_child(caller, child, amendment, expected, request.dry_run).await;
             }
         };
         let name = inbound::object_name(&metadata.project, &metadata.name)?;
@@ -149,26 +152,25 @@ impl Api {
         Ok(())
     }
 
-    /// Hubs and clusters have nothing to specify besides their labels. Labels that are not named
-    /// stay: others set them, and work may hang on them.
-    async fn apply_labels(
+    /// Hubs and clusters have nothing to specify besides their labels, and clusters their taints. Those
+    /// that are not named stay: others set them, and work may hang on them.
+    async fn apply_child(
         &self,
         caller: &Caller,
         (role, path): (Role, &str),
-        labels: Labels,
+        amendment: Amendment,
         expected: Option<ResourceVersion>,
         dry_run: bool,
     ) -> Result<v1::ApplyResponse, Error> {
         let name = self.child_name(role.kind(), path)?;
-        let changes = labels.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        let verb = Verb::Label { role, name: name.clone(), changes, overwrite: true, expected };
-        let (outcome, object) = self.label_child(caller, (role, &name), verb, dry_run).await?;
+        let verb = Verb::Amend { role, name: name.clone(), amendment, expected };
+        let (outcome, object) = self.amend_child(caller, (role, &name), verb, dry_run).await?;
         let (outcome, _) = applied(caller, &outcome)?;
         Ok(v1::ApplyResponse { object: Some(object), outcome: outcome.into() })
     }
 
-    /// Sets labels of a child, or says how it would be with them.
-    async fn label_child(
+    /// Changes what is recorded about a child, or says how it would be then.
+    async fn amend_child(
         &self,
         caller: &Caller,
         (role, name): (Role, &Name),
@@ -179,10 +181,13 @@ impl Api {
             let outcome = self.command(caller, verb).await?;
             return Ok((outcome, self.node(role.kind(), name).await?));
         }
-        let Rehearsal { outcome, labels, .. } = self.rehearse(caller, verb).await?;
+        let Rehearsal { outcome, record, .. } = self.rehearse(caller, verb).await?;
         let mut object = self.node(role.kind(), name).await?;
-        if let (Some(metadata), Some(labels)) = (&mut object.metadata, labels) {
-            metadata.labels = labels.into_iter().collect();
+        if let (Some(metadata), Some(record)) = (&mut object.metadata, record) {
+            metadata.labels = record.labels.into_iter().collect();
+            if let Some(object::Spec::Cluster(spec)) = &mut object.spec {
+                spec.taints = record.taints.iter().map(outbound::taint).collect();
+            }
         }
         Ok((outcome, object))
     }
@@ -233,8 +238,9 @@ impl Api {
         let overwrite = request.overwrite;
         if let Some(role) = kind.role() {
             let name = self.child_name(kind, &object.name)?;
-            let verb = Verb::Label { role, name: name.clone(), changes, overwrite, expected: None };
-            return Ok(self.label_child(caller, (role, &name), verb, request.dry_run).await?.1);
+            let amendment = Amendment { labels: changes, overwrite, ..Amendment::default() };
+            let verb = Verb::Amend { role, name: name.clone(), amendment, expected: None };
+            return Ok(self.amend_child(caller, (role, &name), verb, request.dry_run).await?.1);
         }
         let name = inbound::object_name(&object.project, &object.name)?;
         self.check_home(kind, &name, &object.home).await?;
@@ -256,6 +262,26 @@ impl Api {
         self.command(caller, verb).await?;
         let shown = self.hub.read(move |hub| show::by_uid(hub, uid)).await?;
         shown.ok_or_else(|| self.not_found(kind, &name.name))
+    }
+
+    pub(super) async fn taint(
+        &self,
+        caller: &Caller,
+        request: v1::TaintRequest,
+    ) -> Result<v1::Object, Error> {
+        let object = request.object.ok_or(missing("object"))?;
+        let kind = inbound::kind(object.kind())?;
+        if kind != Kind::Cluster {
+            let text = "only clusters have taints: name one, or those of a hub with --under";
+            return Err(Error::Invalid(text.to_owned()));
+        }
+        let name = self.child_name(kind, &object.name)?;
+        let removed = request.remove.iter().map(inbound::untaint);
+        let taints = removed.chain(request.set.iter().map(inbound::taint)).collect::<Result<_, _>>()?;
+        let amendment = Amendment { taints, overwrite: request.overwrite, ..Amendment::default() };
+        let role = Role::Agent;
+        let verb = Verb::Amend { role, name: name.clone(), amendment, expected: None };
+        Ok(self.amend_child(caller, (role, &name), verb, request.dry_run).await?.1)
     }
 
     pub(super) async fn list_orphans(&self) -> Result<v1::ListOrphansResponse, Error> {
@@ -306,6 +332,12 @@ impl Api {
         }
         path.name().ok_or_else(|| self.not_found(kind, &path))
     }
+}
+
+/// What a document of a child changes: what it names gets the value that it names.
+fn amendment(labels: Labels, taints: Vec<taint::Change>) -> Amendment {
+    let labels = labels.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    Amendment { labels, taints, overwrite: true }
 }
 
 /// The revision that this content is. Content that is too large for a row becomes a blob.

@@ -12,7 +12,7 @@ pub(crate) fn placement(zone: &str) -> v1::ApplyRequest {
     let match_labels = [("zone".to_owned(), zone.to_owned())].into();
     let selector = v1::LabelSelector { match_labels, match_expressions: Vec::new() };
     let predicates = vec![v1::Predicate { label_selector: Some(selector) }];
-    let spec = object::Spec::Placement(v1::PlacementSpec { predicates, number_of_clusters: None });
+    let spec = object::Spec::Placement(v1::PlacementSpec { predicates, ..Default::default() });
     let metadata = v1::Metadata { name: "all".to_owned(), ..v1::Metadata::default() };
     let object = v1::Object { metadata: Some(metadata), spec: Some(spec), status: None };
     v1::ApplyRequest { object: Some(object), ..Default::default() }

@@ -8,7 +8,7 @@ use super::*;
 fn cluster(name: &str, version: &str) -> v1::ApplyRequest {
     let labels = [("line".to_owned(), "cnc".to_owned())].into();
     let metadata = v1::Metadata { name: name.to_owned(), labels, ..v1::Metadata::default() };
-    let spec = Some(object::Spec::Cluster(v1::ClusterSpec {}));
+    let spec = Some(object::Spec::Cluster(v1::ClusterSpec::default()));
     let object = v1::Object { metadata: Some(metadata), spec, status: None };
     v1::ApplyRequest { object: Some(object), if_resource_version: version.to_owned(), dry_run: false }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use canopy_model::labels::{self, Operator};
 use canopy_model::{
     Digest, Kind, Labels, Name, ObjectName, Path, Placement, Requirement, ResourceVersion, Revision,
-    Selector, Uid, Workload,
+    Selector, Toleration, Uid, Workload, taint,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -20,7 +20,11 @@ pub fn check(object: &v1::Object) -> Result<(), Error> {
     labels(&metadata.labels)?;
     path("metadata.home", &metadata.home)?;
     match object.spec.as_ref().ok_or(Error::Missing("spec"))? {
-        Spec::Cluster(_) | Spec::Hub(_) => path("metadata.name", &metadata.name).map(drop),
+        Spec::Cluster(spec) => {
+            path("metadata.name", &metadata.name)?;
+            spec.taints.iter().try_for_each(|given| taint(given).map(drop))
+        }
+        Spec::Hub(_) => path("metadata.name", &metadata.name).map(drop),
         Spec::Machine(_) => Err(Error::Observed),
         Spec::Placement(spec) => {
             object_name(&metadata.project, &metadata.name)?;
@@ -98,13 +102,59 @@ pub fn placement(spec: &v1::PlacementSpec) -> Result<Placement, Error> {
             None => Ok(Selector::default()),
         }
     });
+    let tolerations = spec.tolerations.iter().enumerate();
+    let tolerations = tolerations.map(|(at, given)| toleration(at, given)).collect::<Result<_, _>>()?;
     let placement = Placement {
         predicates: predicates.collect::<Result<_, _>>()?,
         number_of_clusters: spec.number_of_clusters,
+        tolerations,
         numbered_since: 0,
     };
     placement.validate().map_err(Error::Placement)?;
     Ok(placement)
+}
+
+fn toleration(at: usize, given: &v1::Toleration) -> Result<Toleration, Error> {
+    let refuse = |problem| Error::Toleration { at, problem };
+    if given.toleration_seconds.is_some() {
+        return Err(refuse(
+            "has tolerationSeconds, which are not counted yet: leave them out to tolerate for ever",
+        ));
+    }
+    let value = match (given.operator.as_str(), given.value.as_str()) {
+        ("" | "Equal", _) if given.key.is_empty() => {
+            return Err(refuse("has no key, which only Exists allows"));
+        }
+        ("" | "Equal", value) => Some(value.to_owned()),
+        ("Exists", "") => None,
+        ("Exists", _) => return Err(refuse("has a value, which Exists does not take")),
+        _ => return Err(refuse("has an unknown operator: expected Equal or Exists")),
+    };
+    let effect = match given.effect.as_str() {
+        "" => None,
+        effect => Some(self::effect(effect)?),
+    };
+    Ok(Toleration { key: given.key.clone(), value, effect })
+}
+
+/// A taint that is to be there.
+pub fn taint(given: &v1::Taint) -> Result<taint::Change, Error> {
+    let (key, value) = (given.key.clone(), given.value.clone());
+    Ok(taint::Change::Set { key, value, effect: effect(&given.effect)? })
+}
+
+/// A taint that is to go: of any effect unless it names one.
+pub fn untaint(given: &v1::Taint) -> Result<taint::Change, Error> {
+    let effect = match given.effect.as_str() {
+        "" => None,
+        effect => Some(self::effect(effect)?),
+    };
+    Ok(taint::Change::Remove { key: given.key.clone(), effect })
+}
+
+fn effect(text: &str) -> Result<taint::Effect, Error> {
+    let found = taint::Effect::ALL.into_iter().find(|effect| effect.name() == text);
+    found.ok_or_else(|| Error::Effect(text.to_owned()))
 }
 
 /// The selector; `field` says in an error where it stands.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use canopy_model::labels::Operator;
 use canopy_model::{
     Condition, Counts, FeedbackValue, FieldValue, Fleet, Inventory, Machine, Metadata, Object, Path,
-    Placement, Requirement, ResourceVersion, Resources, Role, Selector, Spec, Uid, Wall, Work, Workload,
-    quantity,
+    Placement, Requirement, ResourceVersion, Resources, Role, Selector, Spec, Taint, Toleration, Uid, Wall,
+    Work, Workload, quantity,
 };
 use canopy_upkeep::Upkeep;
 use serde_json::Value;
@@ -53,6 +53,28 @@ pub fn placement(placement: &Placement) -> v1::PlacementSpec {
             .map(|selector| v1::Predicate { label_selector: Some(self::selector(selector)) })
             .collect(),
         number_of_clusters: placement.number_of_clusters,
+        tolerations: placement.tolerations.iter().map(toleration).collect(),
+    }
+}
+
+fn toleration(toleration: &Toleration) -> v1::Toleration {
+    let Toleration { key, value, effect } = toleration;
+    v1::Toleration {
+        key: key.clone(),
+        operator: if value.is_some() { "Equal" } else { "Exists" }.to_owned(),
+        value: value.clone().unwrap_or_default(),
+        effect: effect.map(|effect| effect.name().to_owned()).unwrap_or_default(),
+        toleration_seconds: None,
+    }
+}
+
+/// A taint of a cluster.
+pub fn taint(taint: &Taint) -> v1::Taint {
+    v1::Taint {
+        key: taint.key.clone(),
+        value: taint.value.clone(),
+        effect: taint.effect.name().to_owned(),
+        time_added_ms: taint.added.0,
     }
 }
 
@@ -108,8 +130,8 @@ pub fn fill(spec: &mut v1::WorkloadSpec, content: &[u8]) -> Result<(), NoContent
     Ok(())
 }
 
-/// One workload on one cluster.
-pub fn work(work: &Work) -> v1::ClusterWorkload {
+/// One workload on one cluster, and what its hub wants of it.
+pub fn work(work: &Work, wish: &str) -> v1::ClusterWorkload {
     v1::ClusterWorkload {
         project: work.name.project.to_string(),
         name: work.name.name.to_string(),
@@ -120,6 +142,7 @@ pub fn work(work: &Work) -> v1::ClusterWorkload {
         message: work.message.clone(),
         feedback: work.feedback.values.iter().map(feedback).collect(),
         feedback_left_out: work.feedback.left_out,
+        wish: wish.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, MessageFormatter, Options};
 
-use super::spec::{Empty, Placement, Workload};
+use super::spec::{Cluster, Empty, Placement, Workload};
 use super::{API_VERSION, Document};
 use crate::admin::v1::{self, object::Spec};
 use crate::convert::{self, inbound};
@@ -150,7 +150,9 @@ fn object(text: &str) -> Result<v1::Object, (usize, Problem)> {
     let object = match kind.as_str() {
         "Placement" => assemble(yaml(text)?, |spec: Placement| Spec::Placement(spec.into())),
         "Workload" => assemble(yaml(text)?, |spec: Workload| Spec::Workload(spec.into())),
-        "Cluster" => assemble(yaml(text)?, |_: Option<Empty>| Spec::Cluster(v1::ClusterSpec {})),
+        "Cluster" => {
+            assemble(yaml(text)?, |spec: Option<Cluster>| Spec::Cluster(spec.unwrap_or_default().into()))
+        }
         "Hub" => assemble(yaml(text)?, |_: Option<Empty>| Spec::Hub(v1::HubSpec {})),
         _ => return Err((1, Problem::Kind(kind))),
     };
@@ -244,6 +246,11 @@ mod tests {
             format!(
                 "{PLACEMENT}spec: {{predicates: [{{requiredClusterSelector: {{labelSelector: {{matchExpressions: [{{key: line, operator: Exists, values: [a]}}]}}}}}}]}}"
             ),
+            format!(
+                "{PLACEMENT}spec: {{tolerations: [{{key: k, operator: Exists, tolerationSeconds: 60}}]}}"
+            ),
+            format!("{PLACEMENT}spec: {{tolerations: [{{operator: Equal}}]}}"),
+            format!("{PLACEMENT}spec: {{tolerations: [{{key: k, effect: NoSchedule}}]}}"),
             format!("{WORKLOAD}spec: {{manifests: []}}"),
             format!(
                 "{WORKLOAD}spec: {{manifests: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}}}, text]}}"

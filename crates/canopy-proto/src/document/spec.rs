@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use canopy_upkeep::{DeleteOption, Executor, ManifestConfig, Upkeep};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{milliseconds, timestamp};
 use crate::admin::v1;
 
 /// Which clusters to select, and how many.
@@ -18,6 +20,55 @@ pub struct Placement {
     /// How many feasible clusters to take; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number_of_clusters: Option<u32>,
+    /// Which taints of clusters do not keep it away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+}
+
+/// What a placement tolerates.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Toleration {
+    /// Of taints with this key; with Exists it may be empty, for any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// Equal, also when empty, or Exists.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub operator: String,
+    /// For Equal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// NoSelect, PreferNoSelect or NoSelectIfNew; empty: any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub effect: String,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// What is specified of a cluster besides its labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// What keeps work away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
+}
+
+/// Keeps work away from a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Taint {
+    /// Unique with the effect.
+    pub key: String,
+    /// May be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// NoSelect, PreferNoSelect or NoSelectIfNew.
+    pub effect: String,
+    /// When it was set; the hub fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_added: Option<Timestamp>,
 }
 
 /// One alternative of a placement.
@@ -90,7 +141,7 @@ pub struct PlacementRef {
     pub name: String,
 }
 
-/// The specification of hubs and clusters: there is nothing to specify.
+/// The specification of hubs and machines: there is nothing to specify.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Empty {}
@@ -100,7 +151,16 @@ impl From<Placement> for v1::PlacementSpec {
         let predicates = placement.predicates.into_iter().map(|predicate| v1::Predicate {
             label_selector: Some(predicate.required_cluster_selector.label_selector.into()),
         });
-        Self { predicates: predicates.collect(), number_of_clusters: placement.number_of_clusters }
+        let tolerations = placement.tolerations.into_iter().map(|it| v1::Toleration {
+            key: it.key,
+            operator: it.operator,
+            value: it.value,
+            effect: it.effect,
+            toleration_seconds: it.toleration_seconds,
+        });
+        let tolerations = tolerations.collect();
+        let number_of_clusters = placement.number_of_clusters;
+        Self { predicates: predicates.collect(), number_of_clusters, tolerations }
     }
 }
 
@@ -111,7 +171,40 @@ impl From<v1::PlacementSpec> for Placement {
                 label_selector: predicate.label_selector.unwrap_or_default().into(),
             },
         });
-        Self { predicates: predicates.collect(), number_of_clusters: spec.number_of_clusters }
+        let tolerations = spec.tolerations.into_iter().map(|it| Toleration {
+            key: it.key,
+            operator: it.operator,
+            value: it.value,
+            effect: it.effect,
+            toleration_seconds: it.toleration_seconds,
+        });
+        let tolerations = tolerations.collect();
+        let number_of_clusters = spec.number_of_clusters;
+        Self { predicates: predicates.collect(), number_of_clusters, tolerations }
+    }
+}
+
+impl From<Cluster> for v1::ClusterSpec {
+    fn from(cluster: Cluster) -> Self {
+        let taints = cluster.taints.into_iter().map(|it| v1::Taint {
+            key: it.key,
+            value: it.value,
+            effect: it.effect,
+            time_added_ms: it.time_added.map_or(0, milliseconds),
+        });
+        Self { taints: taints.collect() }
+    }
+}
+
+impl From<v1::ClusterSpec> for Cluster {
+    fn from(spec: v1::ClusterSpec) -> Self {
+        let taints = spec.taints.into_iter().map(|it| Taint {
+            key: it.key,
+            value: it.value,
+            effect: it.effect,
+            time_added: timestamp(it.time_added_ms),
+        });
+        Self { taints: taints.collect() }
     }
 }
 

@@ -132,6 +132,8 @@ pub struct ClusterWorkload {
     pub health: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub wish: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub feedback: Vec<Feedback>,
     #[serde(rename = "feedbackLeftOut", skip_serializing_if = "super::is_zero")]
@@ -236,10 +238,10 @@ impl From<v1::Inventory> for Inventory {
 
 impl From<v1::ClusterWorkload> for ClusterWorkload {
     fn from(row: v1::ClusterWorkload) -> Self {
-        let v1::ClusterWorkload { project, name, home, revision, sync, health, message, .. } = row;
+        let v1::ClusterWorkload { project, name, home, revision, sync, health, message, wish, .. } = row;
         let feedback = row.feedback.into_iter().map(Feedback::from).collect();
         let feedback_left_out = row.feedback_left_out;
-        Self { project, name, home, revision, sync, health, message, feedback, feedback_left_out }
+        Self { project, name, home, revision, sync, health, message, wish, feedback, feedback_left_out }
     }
 }
 

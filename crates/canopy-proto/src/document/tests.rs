@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::spec::{
-    ClusterSelector, LabelSelector, Placement, PlacementRef, Predicate, Requirement, Workload,
+    Cluster, ClusterSelector, LabelSelector, Placement, PlacementRef, Predicate, Requirement, Taint,
+    Toleration, Workload,
 };
 use super::*;
 use crate::convert::{inbound, outbound};
@@ -48,7 +49,22 @@ fn any_document() -> impl Strategy<Value = AnyDocument> {
             status: None,
         })
     });
-    prop_oneof![workload, placement]
+    let taint = (NAME, option::of(NAME), effect()).prop_map(|(key, value, effect)| Taint {
+        key,
+        value: value.unwrap_or_default(),
+        effect,
+        time_added: None,
+    });
+    let cluster = (metadata(), vec(taint, 0..3)).prop_map(|(metadata, taints)| {
+        AnyDocument::Cluster(Document {
+            api_version: API_VERSION.into(),
+            kind: "Cluster".into(),
+            metadata,
+            spec: Cluster { taints },
+            status: None,
+        })
+    });
+    prop_oneof![workload, placement, cluster]
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
@@ -81,8 +97,29 @@ fn placement() -> impl Strategy<Value = Placement> {
     let predicate = selector.prop_map(|label_selector| Predicate {
         required_cluster_selector: ClusterSelector { label_selector },
     });
-    (vec(predicate, 0..4), option::of(any::<u32>()))
-        .prop_map(|(predicates, number_of_clusters)| Placement { predicates, number_of_clusters })
+    (vec(predicate, 0..4), option::of(any::<u32>()), vec(toleration(), 0..3)).prop_map(
+        |(predicates, number_of_clusters, tolerations)| Placement {
+            predicates,
+            number_of_clusters,
+            tolerations,
+        },
+    )
+}
+
+fn toleration() -> impl Strategy<Value = Toleration> {
+    let form = prop_oneof![(NAME, Just("Equal"), NAME), (NAME, Just("Exists"), "")];
+    (form, effect()).prop_map(|((key, operator, value), effect)| Toleration {
+        key,
+        operator: operator.to_owned(),
+        value,
+        effect,
+        toleration_seconds: None,
+    })
+}
+
+fn effect() -> impl Strategy<Value = String> {
+    let effects = ["NoSelect", "PreferNoSelect", "NoSelectIfNew"];
+    prop::sample::select(effects.map(String::from).to_vec())
 }
 
 fn requirement() -> impl Strategy<Value = Requirement> {

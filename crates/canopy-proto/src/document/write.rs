@@ -12,7 +12,8 @@ use crate::admin::v1::{self, object::Spec};
 pub enum AnyDocument {
     Placement(Document<spec::Placement>),
     Workload(Document<spec::Workload>),
-    /// A cluster, a hub or a machine.
+    Cluster(Document<spec::Cluster>),
+    /// A hub or a machine.
     Node(Document<spec::Empty>),
 }
 
@@ -31,7 +32,10 @@ pub fn document(object: v1::Object) -> AnyDocument {
         Some(Spec::Workload(spec)) => {
             AnyDocument::Workload(Document { api_version, kind, metadata, spec: spec.into(), status })
         }
-        Some(Spec::Cluster(_) | Spec::Hub(_) | Spec::Machine(_)) | None => {
+        Some(Spec::Cluster(spec)) => {
+            AnyDocument::Cluster(Document { api_version, kind, metadata, spec: spec.into(), status })
+        }
+        Some(Spec::Hub(_) | Spec::Machine(_)) | None => {
             AnyDocument::Node(Document { api_version, kind, metadata, spec: spec::Empty {}, status })
         }
     }

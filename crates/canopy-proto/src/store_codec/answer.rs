@@ -72,6 +72,7 @@ impl From<&Refusal> for v1::Refusal {
             Refusal::NotOrphaned { uid, home } => Reason::NotOrphaned(orphan(uid, home)),
             Refusal::OtherHome { uid, home } => Reason::OtherHome(orphan(uid, home)),
             Refusal::ChildrenUnknown(name) => Reason::ChildrenUnknown(name.to_string()),
+            Refusal::TaintExists(taint) => Reason::TaintExists(taint.clone()),
             Refusal::Invalid(problem) => Reason::Invalid(problem.clone()),
         };
         Self { reason: Some(reason) }
@@ -112,6 +113,7 @@ impl TryFrom<v1::Refusal> for Refusal {
                 Self::OtherHome { uid: read_uid("uid", &uid)?, home: read_path("home", &home)? }
             }
             Reason::ChildrenUnknown(name) => Self::ChildrenUnknown(read_name("name", &name)?),
+            Reason::TaintExists(taint) => Self::TaintExists(taint),
             Reason::Invalid(problem) => Self::Invalid(problem),
         })
     }

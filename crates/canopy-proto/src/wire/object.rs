@@ -3,8 +3,10 @@
 use canopy_core::row::{Assignment, Run};
 use canopy_model::record::Role;
 use canopy_model::{
-    Metadata, Object, Placement, Record, Requirement, ResourceVersion, Selector, Spec, Wall, Workload,
+    Metadata, Object, Placement, Record, Requirement, ResourceVersion, Selector, Spec, Taint, Toleration,
+    Wall, Workload,
     labels::Operator,
+    taint::{self, Effect},
 };
 
 use super::part::{bytes, read_labels, read_name, read_uid, read_uids, uids};
@@ -79,6 +81,7 @@ impl From<&Placement> for v1::Placement {
             predicates: placement.predicates.iter().map(Into::into).collect(),
             number_of_clusters: placement.number_of_clusters,
             numbered_since: placement.numbered_since,
+            tolerations: placement.tolerations.iter().map(Into::into).collect(),
         }
     }
 }
@@ -88,8 +91,10 @@ impl TryFrom<v1::Placement> for Placement {
 
     fn try_from(placement: v1::Placement) -> Result<Self, Error> {
         let predicates = placement.predicates.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        let tolerations =
+            placement.tolerations.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
         let v1::Placement { number_of_clusters, numbered_since, .. } = placement;
-        let placement = Self { predicates, number_of_clusters, numbered_since };
+        let placement = Self { predicates, number_of_clusters, tolerations, numbered_since };
         placement.validate()?;
         Ok(placement)
     }
@@ -173,6 +178,7 @@ impl From<&Record> for v1::Record {
             resource_version: record.version.0,
             created_by: record.created_by.clone(),
             created_ms: record.created.0,
+            taints: record.taints.iter().map(Into::into).collect(),
         }
     }
 }
@@ -194,12 +200,69 @@ impl TryFrom<v1::Record> for Record {
             uid: read_uid("record.uid", &record.uid)?,
             role,
             labels: read_labels(record.labels)?,
+            taints: read_taints(record.taints)?,
             leaving: record.leaving,
             version: ResourceVersion(record.resource_version),
             created_by: record.created_by,
             created: Wall(record.created_ms),
         })
     }
+}
+
+fn read_taints(taints: Vec<v1::Taint>) -> Result<Vec<Taint>, Error> {
+    let taints = taints.into_iter().map(TryInto::try_into).collect::<Result<Vec<_>, _>>()?;
+    taint::check_all(&taints)?;
+    Ok(taints)
+}
+
+impl From<&Taint> for v1::Taint {
+    fn from(taint: &Taint) -> Self {
+        let Taint { key, value, effect, added } = taint;
+        let effect = write_effect(*effect).into();
+        Self { key: key.clone(), value: value.clone(), effect, added_ms: added.0 }
+    }
+}
+
+impl TryFrom<v1::Taint> for Taint {
+    type Error = Error;
+
+    fn try_from(taint: v1::Taint) -> Result<Self, Error> {
+        let effect = read_effect(taint.effect).ok_or(Error::Missing("taint.effect"))?;
+        Ok(Self { effect, key: taint.key, value: taint.value, added: Wall(taint.added_ms) })
+    }
+}
+
+impl From<&Toleration> for v1::Toleration {
+    fn from(toleration: &Toleration) -> Self {
+        let Toleration { key, value, effect } = toleration;
+        let effect = effect.map_or(v1::TaintEffect::Unspecified, write_effect).into();
+        Self { key: key.clone(), value: value.clone(), effect }
+    }
+}
+
+impl TryFrom<v1::Toleration> for Toleration {
+    type Error = Error;
+
+    /// An effect of a newer version is not every effect.
+    fn try_from(toleration: v1::Toleration) -> Result<Self, Error> {
+        let effect = read_effect(toleration.effect);
+        if effect.is_none() && toleration.effect != 0 {
+            return Err(Error::Missing("toleration.effect"));
+        }
+        Ok(Self { key: toleration.key, value: toleration.value, effect })
+    }
+}
+
+fn write_effect(effect: Effect) -> v1::TaintEffect {
+    match effect {
+        Effect::NoSelect => v1::TaintEffect::NoSelect,
+        Effect::PreferNoSelect => v1::TaintEffect::PreferNoSelect,
+        Effect::NoSelectIfNew => v1::TaintEffect::NoSelectIfNew,
+    }
+}
+
+fn read_effect(number: i32) -> Option<Effect> {
+    Effect::ALL.into_iter().find(|effect| write_effect(*effect) as i32 == number)
 }
 
 impl From<&Assignment> for v1::Assignment {

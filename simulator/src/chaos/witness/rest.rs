@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canopy_core::durable::{Slot, Value};
 use canopy_core::{Hub, check};
-use canopy_model::{Counts, Digest, Health, Path, Role, Sync, Uid};
+use canopy_model::{Counts, Digest, Fit, Health, Path, Role, Sync, Uid};
 
 use super::wishes::Homed;
 use crate::chaos::content;
@@ -30,7 +30,7 @@ impl World {
                 spec.placements.iter().filter_map(|name| self.placement_of(&homed, workload, name))
             {
                 for agent in &agents {
-                    if self.chosen(placement, *agent) {
+                    if self.chosen(workload, placement, *agent) {
                         let it = wanted.entry(*agent).or_default();
                         it.insert(workload.object.metadata.uid, spec.revision.digest);
                     }
@@ -108,7 +108,7 @@ impl World {
         for placement in homed {
             let Some(policy) = placement.object.placement() else { continue };
             let uid = placement.object.metadata.uid;
-            let feasible = |agent: &usize| self.feasible(policy, placement.home, *agent) == Some(true);
+            let feasible = |agent: &usize| self.fit(policy, placement.home, *agent) > Some(Fit::Never);
             let flat = self.present(Role::Agent).iter().filter(|agent| feasible(agent)).count();
             let told = self.hub(placement.home).and_then(|hub| hub.selected(uid));
             let folded = told.filter(|it| it.complete).map(|it| it.clusters as usize);
@@ -144,14 +144,23 @@ impl World {
         }
     }
 
-    /// Whether a placement selects a cluster at rest: by its labels, or by its hub's decision.
-    fn chosen(&self, placement: &Homed, agent: usize) -> bool {
+    /// Whether a placement selects a cluster for a workload at rest: by its labels and taints, or by its
+    /// hub's decision. What is closed to new work keeps what it has.
+    fn chosen(&self, workload: &Homed, placement: &Homed, agent: usize) -> bool {
         let Some(policy) = placement.object.placement() else { return false };
-        let feasible = self.feasible(policy, placement.home, agent) == Some(true);
-        match policy.number_of_clusters {
-            None => feasible,
-            Some(_) => self.is_selected(placement.object.metadata.uid, agent),
+        let slot =
+            policy.number_of_clusters.is_none() || self.is_selected(placement.object.metadata.uid, agent);
+        slot && match self.fit(policy, placement.home, agent) {
+            None | Some(Fit::Never) => false,
+            Some(Fit::IfThere) => self.runs(workload.object.metadata.uid, agent),
+            Some(Fit::IfNeeded | Fit::Good) => true,
         }
+    }
+
+    fn runs(&self, workload: Uid, agent: usize) -> bool {
+        let hub = self.nodes[agent].parent.expect("an agent has a hub");
+        let name = self.nodes[agent].path.name().expect("an agent has a name");
+        self.nodes[hub].view().assigned(&name, workload).is_some_and(|assigned| assigned.run)
     }
 
     fn is_selected(&self, placement: Uid, agent: usize) -> bool {
@@ -164,8 +173,11 @@ impl World {
         let Some(policy) = placement.object.placement() else { return Ok(()) };
         let Some(number) = policy.number_of_clusters else { return Ok(()) };
         let uid = placement.object.metadata.uid;
-        let feasible =
-            agents.iter().filter(|agent| self.feasible(policy, placement.home, **agent) == Some(true));
+        let feasible = agents.iter().filter(|agent| match self.fit(policy, placement.home, **agent) {
+            None | Some(Fit::Never) => false,
+            Some(Fit::IfThere) => self.is_selected(uid, **agent),
+            Some(Fit::IfNeeded | Fit::Good) => true,
+        });
         let feasible: BTreeSet<usize> = feasible.copied().collect();
         let selected: BTreeSet<usize> =
             agents.iter().copied().filter(|agent| self.is_selected(uid, *agent)).collect();

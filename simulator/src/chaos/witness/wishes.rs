@@ -5,7 +5,7 @@ use std::sync::Arc;
 use canopy_core::durable::Slot;
 use canopy_core::link::EdgeId;
 use canopy_core::row::Body;
-use canopy_model::{Name, Object, ObjectName, Placement, Role, Spec, Uid};
+use canopy_model::{Fit, Name, Object, ObjectName, Placement, Role, Spec, Uid};
 
 use super::numbers::SETTLED_MS;
 use crate::chaos::world::World;
@@ -38,15 +38,16 @@ impl World {
         })
     }
 
-    /// Whether a placement may select this cluster, by the record on its hub's disk. Unknown when
+    /// Whether this cluster is a place for a placement, by the record on its hub's disk. Unknown when
     /// the hub has no record.
-    pub(super) fn feasible(&self, placement: &Placement, home: usize, agent: usize) -> Option<bool> {
+    pub(super) fn fit(&self, placement: &Placement, home: usize, agent: usize) -> Option<Fit> {
         let it = &self.nodes[agent];
         let hub = it.parent.expect("an agent has a hub");
         let name = it.path.name().expect("an agent has a name");
         let record = self.nodes[hub].view().record(&name)?;
         let in_scope = self.nodes[home].path.contains(&it.path);
-        Some(in_scope && !record.leaving && placement.is_feasible(&record.labels))
+        let open = in_scope && !record.leaving;
+        Some(if open { placement.fit(&record.labels, &record.taints) } else { Fit::Never })
     }
 
     /// Whether its hub's disk says that a cluster runs, or ran, a workload for a placement.
@@ -129,14 +130,19 @@ impl World {
                 let (mut selected, mut selectable, mut doubtful) = (false, false, false);
                 for placement in &chosen {
                     let Some(policy) = placement.object.placement() else { continue };
-                    let feasible = self.feasible(policy, placement.home, *agent);
-                    let numbered = policy.number_of_clusters.is_some();
+                    let fit = self.fit(policy, placement.home, *agent);
                     let here = self.assigned_for(uid, *agent, placement.object.metadata.uid);
-                    selectable |= feasible == Some(true);
                     let kept =
                         here == Some(true) && !self.is_given_back(placement.object.metadata.uid, *agent);
-                    selected |= feasible == Some(true) && (!numbered || kept);
-                    doubtful |= feasible.is_none() || numbered && here.is_none();
+                    selectable |= fit > Some(Fit::IfThere);
+                    if policy.number_of_clusters.is_some() {
+                        selected |= fit > Some(Fit::Never) && kept;
+                        doubtful |= fit.is_none() || here.is_none();
+                    } else {
+                        // What is closed to new work keeps what it has, whatever that is.
+                        selected |= fit > Some(Fit::IfThere);
+                        doubtful |= fit.is_none() || fit == Some(Fit::IfThere);
+                    }
                 }
                 if selectable && !deleted {
                     self.witness.wanted.insert((uid, *agent));

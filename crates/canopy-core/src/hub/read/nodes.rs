@@ -16,6 +16,28 @@ use crate::row::{Body, Key, RowKind};
 /// A child that was silent for longer is no longer shown as available: three heartbeats.
 pub const SILENT_AFTER: Duration = HEARTBEAT_EVERY.saturating_mul(3);
 
+/// What a hub wants of a workload on one of its clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// It is to run.
+    Run,
+    /// It is to go.
+    Remove,
+    /// Nothing may be decided about it now.
+    Undecided,
+}
+
+impl Wish {
+    /// One CamelCase word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "Run",
+            Self::Remove => "Remove",
+            Self::Undecided => "Undecided",
+        }
+    }
+}
+
 /// A hub or cluster directly below.
 #[derive(Debug)]
 pub struct NodeView<'a> {
@@ -185,12 +207,24 @@ impl Hub {
         machines
     }
 
-    /// What runs on an own cluster, in the order of names.
-    pub fn works(&self, name: &Name) -> Vec<&Work> {
-        let rows = self.children.get(name).into_iter().flat_map(|child| child.edge.inbox.rows());
-        let mut works: Vec<&Work> = rows.filter_map(|(_, row)| row.payload.body.work()).collect();
-        works.sort_by(|a, b| (&a.name, &a.home.path).cmp(&(&b.name, &b.home.path)));
+    /// What runs on an own cluster, in the order of names, and what is wanted of it.
+    pub fn works(&self, name: &Name) -> Vec<(Wish, &Work)> {
+        let rows = self.children.get(name).into_iter().flat_map(|it| it.edge.inbox.rows_of(RowKind::Report));
+        let works = rows.filter_map(|(uid, body)| Some((self.wish(uid, name), body.work()?)));
+        let mut works: Vec<_> = works.collect();
+        works.sort_by(|(_, a), (_, b)| (&a.name, &a.home.path).cmp(&(&b.name, &b.home.path)));
         works
+    }
+
+    fn wish(&self, workload: Uid, name: &Name) -> Wish {
+        if !self.is_ready() || !self.may_decide(name) || self.is_frozen(workload) {
+            return Wish::Undecided;
+        }
+        match self.assigned.get(&(workload, name.clone())) {
+            Some((assigned, _)) if assigned.run => Wish::Run,
+            Some(_) => Wish::Remove,
+            None => Wish::Undecided,
+        }
     }
 
     /// How long ago a child was heard; since this hub's start if it was not heard since.
