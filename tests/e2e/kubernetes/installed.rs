@@ -215,7 +215,7 @@ async fn story(bed: &Bed, [hq, left, right]: &[Target<'_>; 3]) -> Result<()> {
 
     desk.invite(left, "cnc")?;
     let wide = format!(
-        "install canopy-agent {} --namespace canopy-system --wait --timeout 2m",
+        "install canopy-agent {} --namespace canopy-system --set persistence.type=none --wait --timeout 2m",
         chart("canopy-agent")
     );
     left.run("helm", &wide)?;
@@ -241,8 +241,8 @@ async fn story(bed: &Bed, [hq, left, right]: &[Target<'_>; 3]) -> Result<()> {
     runs("runs where the label went, with rights in one namespace", &b, Some("one")).await?;
     runs("removed where the label was", &a, None).await?;
 
-    // Pods come and go: what they were is on their volumes, closed to everybody else as before, and the
-    // tokens are needed no more.
+    // Pods come and go: who they are is on their volumes, closed to everybody else as before, or in a Secret,
+    // and the tokens are needed no more.
     for agent in [left, right] {
         agent.kubectl("-n canopy-system delete secret canopy-agent-token")?;
         agent.kubectl("-n canopy-system rollout restart deployment/canopy-agent")?;

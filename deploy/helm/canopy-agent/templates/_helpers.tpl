@@ -25,6 +25,7 @@ app.kubernetes.io/part-of: canopy
 {{- /* What every container of the agent is told, so that `kubectl exec … canopy-agent status` needs no flags. */ -}}
 {{- define "agent.environment" -}}
 - {name: CANOPY_DATA, value: /var/lib/canopy-agent/data}
+- {name: CANOPY_IDENTITY_SECRET, value: canopy-system/canopy-agent-identity}
 - {name: CANOPY_HEALTH, value: "{{ .Values.listen }}:7445"}
 - {name: CANOPY_LOG, value: {{ .Values.log | quote }}}
 {{- with .Values.parent.addresses }}
