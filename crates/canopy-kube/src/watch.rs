@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use canopy_model::{FeedbackValue, Health, Uid};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use kube::Client;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, TypeMeta};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -253,5 +253,11 @@ fn events(client: &Client, kind: &Kind, scope: &Scope) -> Events {
             (name.namespace.as_deref(), only)
         }
     };
-    watch_objects(kind.api(client, namespace), config).default_backoff().boxed()
+    let types = TypeMeta { api_version: kind.resource.api_version.clone(), kind: kind.resource.kind.clone() };
+    let named = move |event| match event {
+        Event::InitApply(object) => Event::InitApply(DynamicObject { types: Some(types.clone()), ..object }),
+        event => event,
+    };
+    // The objects of a list do not say their kind, and how they are judged depends on it.
+    watch_objects(kind.api(client, namespace), config).default_backoff().map_ok(named).boxed()
 }

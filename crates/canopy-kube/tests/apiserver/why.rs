@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use canopy_model::{FieldValue, Health};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Pod, ResourceQuota};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -96,6 +97,29 @@ async fn what_keeps_an_object_from_having_pods_is_told() -> Result<()> {
         "{told:?}"
     );
     assert!(told.message.contains("exceeded quota: none"), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_list_tells_is_judged_by_its_kind() -> Result<()> {
+    let Some(bed) = Bed::new("why-list").await? else { return Ok(()) };
+    let mut stateful: Value = bed.deployment("store", 1, "store:1");
+    stateful["kind"] = json!("StatefulSet");
+    stateful["spec"]["serviceName"] = json!("store");
+    bed.cluster.apply(&bundle(0x106, "r1", vec![stateful])).await?;
+    first_pod(&bed).await?;
+    // Its controller has spoken of the pod, so that the list of this watch is newer than the answer.
+    let sets = bed.api::<StatefulSet>();
+    let made = async {
+        while sets.get("store").await?.status.is_none_or(|status| status.replicas == 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, made).await.context("its status never told of the pod")??;
+    let mut observed = bed.cluster.watch();
+    let told = until(&mut observed, |seen| seen.message.contains("replicas ready")).await?;
+    assert_eq!(told.health, Health::Progressing);
     Ok(())
 }
 
