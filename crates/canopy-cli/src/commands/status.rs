@@ -1,12 +1,15 @@
 //! `canopy status`: the fleet on one page, and what is not well in it.
 
+mod by;
+
 use std::collections::BTreeMap;
 
 use canopy_model::Path;
 use canopy_proto::admin::v1::{
-    Condition, Fleet, Kind, ListOrphansRequest, Object, ObjectRef, TreeNode, TreeRequest, VersionRequest,
-    status::Detail,
+    Condition, Fleet, Kind, ListOrphansRequest, ListRequest, Object, ObjectRef, TreeNode, TreeRequest,
+    VersionRequest, status::Detail,
 };
+use canopy_proto::selector;
 use clap::Args;
 
 use crate::error::{Asked, Error};
@@ -21,11 +24,35 @@ const LINES_MAX: usize = 20;
 const THIS: &str = "this hub";
 
 /// Show the fleet on one page, and what is not well
+///
+/// With --by it shows instead how clusters fare by the values of one of their labels. Silent clusters are
+/// counted as they were heard last; regions that do not answer are named, and their clusters are missing.
 #[derive(Debug, Args)]
-pub struct Status {}
+#[command(after_help = "Examples:
+  canopy status
+  canopy status --by line
+  canopy status --by line --under eu -l tier=production")]
+pub struct Status {
+    /// Count clusters by the values of this label: line, plant, region or any other
+    #[arg(long, value_name = "KEY")]
+    by: Option<String>,
+    /// Only clusters at this path or below
+    #[arg(long, value_name = "PATH", requires = "by")]
+    under: Option<String>,
+    /// Only clusters with these labels: line=cnc,site!=graz,tier in (a,b),!spare
+    #[arg(short = 'l', long, value_name = "SELECTOR", requires = "by")]
+    selector: Option<String>,
+}
 
 impl Status {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Error> {
+        match self.by {
+            Some(key) => grouped(session, key, self.under, self.selector).await,
+            None => Self::page(session).await,
+        }
+    }
+
+    async fn page(session: &mut Session<'_, '_>) -> Result<(), Error> {
         let version = session.client.version(VersionRequest {}).await;
         let version = version.map_err(Error::refused(Asked::read("ask the hub", Kind::Hub)))?.into_inner();
         let request = TreeRequest { path: String::new(), depth: 1 };
@@ -83,6 +110,23 @@ impl Status {
             more => out.line(format_args!("  and {more} more")),
         }
     }
+}
+
+async fn grouped(
+    session: &mut Session<'_, '_>,
+    key: String,
+    under: Option<String>,
+    selector: Option<String>,
+) -> Result<(), Error> {
+    let label_selector = selector::parse(selector.as_deref().unwrap_or_default())?.to_string();
+    let request = ListRequest { label_selector, under: under.unwrap_or_default(), ..every(Kind::Cluster) };
+    let mut groups = by::Groups::new(key);
+    let list = session.list(&request, |_, clusters| {
+        clusters.iter().for_each(|cluster| groups.add(cluster));
+        Ok(())
+    });
+    list.await?;
+    groups.print(session.terminal)
 }
 
 /// The hub that is asked, and those below it.

@@ -108,7 +108,18 @@ golden!(
     ]
 );
 
-golden!(tree_and_status, ["tree", "tree eu/plant-7", "tree --depth 1", "status"]);
+golden!(
+    tree_and_status,
+    [
+        "tree",
+        "tree eu/plant-7",
+        "tree --depth 1",
+        "status",
+        "status --by line",
+        "status --by owner --under eu -l line=cnc",
+        "status --under eu",
+    ]
+);
 
 golden!(
     apply,
